@@ -1,0 +1,1 @@
+//! From a manifest, a TAU folder or a plain folder to the list of items.

@@ -1,0 +1,1 @@
+//! From pictures to CLIP image embeddings.

@@ -1,0 +1,1 @@
+//! Accuracy, log loss and confusion from predictions.

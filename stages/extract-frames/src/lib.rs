@@ -1,0 +1,1 @@
+//! Which pictures ffmpeg -vf fps=1 would keep, and how they are named and written.

@@ -1,0 +1,1 @@
+//! From samples to a log-mel spectrogram in dB.

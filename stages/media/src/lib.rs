@@ -1,0 +1,1 @@
+//! Opening, demuxing and decoding media: pictures through libav, sound through symphonia (sound files) or libav (everything else).

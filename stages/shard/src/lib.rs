@@ -1,0 +1,1 @@
+//! The HDF5 layout of a shard: writer and reader.
