@@ -96,7 +96,7 @@ impl fmt::Display for Cause {
 /// An error that knows its cause.
 pub trait Classify: std::error::Error {
     /// The cause class of this error.
-    fn cause(&self) -> Cause;
+    fn class(&self) -> Cause;
 }
 
 /// A failure as data: what is recorded for an item that has no value.
@@ -112,7 +112,7 @@ pub struct Failure {
 impl Failure {
     /// A failure from a typed error.
     pub fn from_error(error: &dyn Classify) -> Self {
-        Failure { cause: error.cause(), message: error.to_string() }
+        Failure { cause: error.class(), message: error.to_string() }
     }
 
     /// A failure with this cause and message.
