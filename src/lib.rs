@@ -1,1 +1,36 @@
-//! The runner.
+//! The runner of `pipeline`: configuration, plan, keys, store, execution and command line. No codecs, no tensors: the science
+//! is on the shelf in `stages/`, and data flows one way.
+//!
+//! ```text
+//! cli ──▶ config ──▶ resolve ──▶ plan ──▶ run ──▶ store
+//!                     (stages)    (a value)  │
+//!                                            └──▶ events ──▶ ui
+//! ```
+//!
+//! | module | the one thing it knows |
+//! |---|---|
+//! | [`registry`] | which stages there are, and what reads what |
+//! | [`config`] | every knob, as written |
+//! | [`resolve`] | stages ready to run: presets expanded, models found, key templates made |
+//! | [`key`] | when an item is up to date |
+//! | [`store`] | what outlives a run, and how it gets there |
+//! | [`plan`] | what is to be done, and why |
+//! | [`run`] | doing it |
+//! | [`events`], [`ui`] | telling it |
+//! | [`cli`] | the commands |
+//! | [`exit`] | what the exit code means |
+
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod exit;
+pub mod key;
+pub mod plan;
+pub mod registry;
+pub mod resolve;
+pub mod run;
+pub mod store;
+pub mod ui;
+
+pub use error::{Error, Result};

@@ -1,1 +1,19 @@
-//! The product from outside.
+//! The product from outside: the binary, real media made by the ffmpeg command, the files that it leaves.
+//!
+//! | module | what belongs there |
+//! |---|---|
+//! | `lab` | a small data set in a folder of its own, and the binary on it |
+//! | `architecture` | who may depend on whom, and what every crate must have |
+//! | `commands` | what a person types and reads: messages, exit codes, configuration |
+//! | `keys` | one test for each row of the table in `src/key.rs` |
+//! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
+//! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod architecture;
+mod commands;
+mod keys;
+mod lab;
+mod media;
+mod survival;

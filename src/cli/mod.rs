@@ -1,0 +1,120 @@
+//! The command line: what a person types, and nothing else. Each command is a file.
+
+mod explain;
+mod failures;
+mod gc;
+mod run;
+mod status;
+mod verify;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+use crate::error::{Error, Result};
+use crate::exit;
+
+/// From a folder of MP4 and WAV files to features and evaluated audio-visual scene classifiers.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pipeline run all                                   everything that ./pipeline.toml asks for
+  pipeline run log-mel --data clips/ --work out/     one stage, on a folder of clips, without any file
+  pipeline run all --dry-run                         what would be done, and why
+  pipeline run all --set log-mel.preset=panns        one knob, for this run
+  pipeline explain encode-clip airport-lisbon-1-2    why this item is or is not computed again";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run stages and what they need; finished work is never done twice
+    Run(run::Options),
+    /// Show what is done and what is left
+    Status(status::Options),
+    /// Say why an item, or a whole stage, is or is not up to date
+    Explain(explain::Options),
+    /// List the items that failed, with their causes
+    Failures(failures::Options),
+    /// Check every shard and picture against its checksums; damaged ones are set aside and computed again by the next run
+    Verify(verify::Options),
+    /// Free the space of values that no current plan needs
+    Gc(gc::Options),
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file [default: ./pipeline.toml where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The data set: a manifest, a folder of clips, or one clip
+    #[arg(long, value_name = "PATH", global = true)]
+    data: Option<PathBuf>,
+    /// The work directory [default: work]
+    #[arg(long, value_name = "DIR", global = true)]
+    work: Option<PathBuf>,
+    /// Set one knob, e.g. log-mel.n_mels=64; may be repeated
+    #[arg(long, value_name = "STAGE.KEY=VALUE", global = true)]
+    set: Vec<String>,
+}
+
+impl Common {
+    fn config(&self) -> Result<Config> {
+        Config::load(&Overrides {
+            file: self.config.clone(),
+            data: self.data.clone(),
+            work: self.work.clone(),
+            set: self.set.clone(),
+        })
+    }
+}
+
+/// Parses the command line, runs the command, prints an error for a person, and chooses the exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { exit::USAGE } else { exit::DONE });
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(options) => run::execute(&options),
+        Command::Status(options) => status::execute(&options),
+        Command::Explain(options) => explain::execute(&options),
+        Command::Failures(options) => failures::execute(&options),
+        Command::Verify(options) => verify::execute(&options),
+        Command::Gc(options) => gc::execute(&options),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(match error {
+                Error::Usage(_) | Error::Config { .. } => exit::USAGE,
+                _ => exit::FAILED,
+            })
+        }
+    }
+}
+
+/// Prints to standard output; a reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => crate::error::IoContext::at(outcome, "write to", std::path::Path::new("standard output")),
+    }
+}
+
+/// A value as indented JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    print(&(serde_json::to_string_pretty(value).expect("plain data") + "\n"))
+}

@@ -1,0 +1,141 @@
+//! `pipeline status`, and the overview that `run --dry-run` prints.
+
+use std::fmt;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{Common, print, print_json};
+use crate::error::{Error, Result};
+use crate::key::Difference;
+use crate::plan::{Counts, Reason, StagePlan};
+use crate::run::{Session, sets};
+use crate::store::products::State;
+use crate::ui::plural;
+use crate::{exit, registry};
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Stages to show [default: all]
+    #[arg(value_name = "STAGE")]
+    stages: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn execute(options: &Options) -> Result<u8> {
+    let config = options.common.config()?;
+    let all = ["all".to_string()];
+    let names = if options.stages.is_empty() { &all[..] } else { &options.stages };
+    let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
+    let selected = registry::select(names, keep_frames).map_err(Error::Usage)?;
+    let overview = Overview::new(&Session::open(config, selected, false)?);
+    if options.json { print_json(&overview)? } else { print(&overview.to_string())? }
+    Ok(exit::DONE)
+}
+
+/// What is done and what is left, of every selected stage.
+#[derive(Debug, Serialize)]
+pub(super) struct Overview {
+    dataset: String,
+    items: usize,
+    notes: Vec<String>,
+    stages: Vec<StageOverview>,
+}
+
+#[derive(Debug, Serialize)]
+struct StageOverview {
+    stage: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<Counts>,
+    /// In plain words, why there is work.
+    reasons: Vec<String>,
+    current: bool,
+}
+
+impl Overview {
+    pub(super) fn new(session: &Session) -> Self {
+        let mut stages: Vec<StageOverview> = session.plans.iter().map(item_stage).collect();
+        let items_current = stages.iter().all(|s| s.current);
+        stages.extend(sets::states(session).into_iter().map(|(stage, state)| set_stage(stage, &state, items_current)));
+        Overview {
+            dataset: session.dataset.name.clone(),
+            items: session.dataset.items.len(),
+            notes: session.dataset.notes.clone(),
+            stages,
+        }
+    }
+
+    pub(super) fn is_current(&self) -> bool {
+        self.stages.iter().all(|s| s.current)
+    }
+}
+
+fn item_stage(plan: &StagePlan) -> StageOverview {
+    let counts = plan.counts();
+    let mut reasons: Vec<String> =
+        counts.reasons.iter().map(|(reason, n)| format!("{}: {}", plural(*n, "item"), words(reason, plan))).collect();
+    reasons.extend(plan.index.damaged.iter().map(|d| format!("{} is damaged: {}", d.path.display(), d.message)));
+    StageOverview { stage: plan.decl.id, current: counts.is_current(), counts: Some(counts), reasons }
+}
+
+fn set_stage(stage: &'static str, state: &State, items_current: bool) -> StageOverview {
+    let reason = match state {
+        State::Current if items_current => None,
+        State::Current => Some("its inputs are about to change".to_string()),
+        State::New => Some("never run".to_string()),
+        State::Changed(differences) => Some(format!("changed: {}", list(differences))),
+        State::Damaged(product) => Some(format!("{product} is missing or damaged")),
+    };
+    StageOverview { stage, counts: None, current: reason.is_none(), reasons: reason.into_iter().collect() }
+}
+
+/// A reason in plain words.
+pub(super) fn words(reason: &Reason, plan: &StagePlan) -> String {
+    match reason {
+        Reason::New => "new".to_string(),
+        Reason::ContentChanged => "the file's content changed".to_string(),
+        Reason::ParametersChanged(at) => format!("changed: {}", list(&plan.changes[*at])),
+        Reason::PictureMissing => "a picture file is gone".to_string(),
+        Reason::Retry(cause) => format!("failed before ({cause}), tried again"),
+        Reason::NotHashed => "the file is new or was touched; it is read to see".to_string(),
+    }
+}
+
+/// `params.n_mels 64 → 128, …`
+pub(super) fn list(differences: &[Difference]) -> String {
+    let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(absent)".to_string());
+    let fields: Vec<String> =
+        differences.iter().map(|d| format!("{} {} → {}", d.field, side(&d.old), side(&d.new))).collect();
+    fields.join(", ")
+}
+
+impl fmt::Display for Overview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.dataset, plural(self.items, "item"))?;
+        for note in &self.notes {
+            writeln!(f, "  note: {note}")?;
+        }
+        for stage in &self.stages {
+            let state = match (&stage.counts, stage.current) {
+                (Some(c), true) if c.failed > 0 => format!("up to date: {} done, {} failed", c.done, c.failed),
+                (Some(c), true) => format!("up to date: {} done", c.done),
+                (None, true) => "up to date".to_string(),
+                (Some(c), false) => {
+                    let failed = if c.failed > 0 { format!(", {} failed", c.failed) } else { String::new() };
+                    format!("{} to do, {} done{failed}, {} to write", c.due, c.done, plural(c.stale_shards, "shard"))
+                }
+                (None, false) => "to run".to_string(),
+            };
+            writeln!(f, "  {:<15} {state}", stage.stage)?;
+            for reason in &stage.reasons {
+                writeln!(f, "  {:<15}   {reason}", "")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! What happens in a run, as data. The runner prints nothing: the progress bar, the plain log, JSON lines and the run record
+//! all consume these.
+
+use std::path::PathBuf;
+
+use contract::Failure;
+use serde::Serialize;
+
+use crate::plan::Counts;
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The data set is known.
+    Discovered {
+        /// Its name.
+        name: String,
+        /// Items in it.
+        items: usize,
+        /// Remarks on it.
+        notes: Vec<String>,
+    },
+    /// An item stage is planned.
+    Planned {
+        /// The stage.
+        stage: &'static str,
+        /// What there is to do.
+        counts: Counts,
+    },
+    /// A model is loaded.
+    ModelLoaded {
+        /// The stage.
+        stage: &'static str,
+        /// What it is and where it runs.
+        model: String,
+    },
+    /// An item has a value, or a recorded failure.
+    Item {
+        /// The stage.
+        stage: &'static str,
+        /// The item's id.
+        id: String,
+        /// Why it has no value, if it has none.
+        failure: Option<Failure>,
+        /// The store had it already: it was copied, not computed.
+        copied: bool,
+    },
+    /// A shard has its final name.
+    Shard {
+        /// The stage.
+        stage: &'static str,
+        /// Where it lies.
+        path: PathBuf,
+        /// Items in it.
+        items: usize,
+    },
+    /// Finished rows of shards in the making are safe.
+    Part {
+        /// The stage.
+        stage: &'static str,
+        /// Items in it.
+        items: usize,
+    },
+    /// Something that a person should know, and that does not end the run.
+    Warning {
+        /// In plain words.
+        message: String,
+    },
+    /// A set stage ended.
+    SetStage {
+        /// The stage.
+        stage: &'static str,
+        /// Whether the stored products were current.
+        reused: bool,
+        /// One line: on how much it rests and what came out.
+        summary: String,
+    },
+    /// The run ended.
+    Finished {
+        /// Per item stage: id, values, failures.
+        stages: Vec<StageEnd>,
+        /// Seconds from start to end.
+        seconds: f64,
+        /// Stopped by a signal before everything was done.
+        stopped: bool,
+    },
+}
+
+/// What became of an item stage in a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct StageEnd {
+    /// The stage.
+    pub stage: &'static str,
+    /// Items computed in this run.
+    pub computed: usize,
+    /// Items copied from elsewhere in the store.
+    pub copied: usize,
+    /// Items whose shard was current.
+    pub reused: usize,
+    /// Items that have a recorded failure, old or new.
+    pub failed: usize,
+    /// Items in all.
+    pub items: usize,
+}
+
+/// Takes events, from any thread.
+pub trait Reporter: Sync {
+    /// Takes one.
+    fn report(&self, event: &Event);
+}

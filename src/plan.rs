@@ -1,0 +1,296 @@
+//! The plan is a value: configuration + data set + store → work and reasons. Making it runs nothing and writes nothing;
+//! `run`, `run --dry-run`, `status` and `explain` all start from it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+
+use contract::{Cause, Decl, Item};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::key::{Content, Difference, Key, NO_CONTENT, Template, differences};
+use crate::resolve::{ItemStage, Source};
+use crate::store::WorkDir;
+use crate::store::digests::Digests;
+use crate::store::index::{Index, Location, identity};
+use crate::store::layout::shard_name;
+
+/// Why an item must be computed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The store has nothing under this id and nothing with this key.
+    New,
+    /// The file's content is not the one that the stored value was made of.
+    ContentChanged,
+    /// The stored value was made with other parameters or facts; the number is a position in [`StagePlan::changes`].
+    ParametersChanged(usize),
+    /// The row is there but a picture that it lists is not.
+    PictureMissing,
+    /// It failed for a cause that may have gone away.
+    Retry(Cause),
+    /// The file has not been hashed since it was last touched; the run reads it and may find that nothing is due.
+    NotHashed,
+}
+
+/// What is known of one item of a shard that is not current.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemState {
+    /// The store has the value (or a lasting failure) under this key: it is copied.
+    Known(Location),
+    /// It must be computed, or at least hashed.
+    Due(Reason),
+}
+
+/// One shard of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardPlan {
+    /// Its items, as positions in the data set.
+    pub items: Range<usize>,
+    /// `None`: published and current. Otherwise the state of each item.
+    pub stale: Option<Vec<ItemState>>,
+}
+
+/// What is to be done for one item stage.
+#[derive(Debug)]
+pub struct StagePlan {
+    /// The stage.
+    pub decl: &'static Decl,
+    /// What it reads.
+    pub source: Source,
+    /// Its key template now.
+    pub template: Template,
+    /// What the store says.
+    pub index: Index,
+    /// Where each known key is; empty when every shard is current.
+    pub locations: HashMap<Key, Location>,
+    /// The shards in order.
+    pub shards: Vec<ShardPlan>,
+    /// For each distinct set of old parameters that [`Reason::ParametersChanged`] points at: what differs.
+    pub changes: Vec<Vec<Difference>>,
+}
+
+/// How many items of a stage are in which state.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Items of the data set.
+    pub items: usize,
+    /// Values in the store under the present key.
+    pub done: usize,
+    /// Lasting failures in the store under the present key.
+    pub failed: usize,
+    /// Items to compute.
+    pub due: usize,
+    /// Of the due ones: files that were not hashed yet and may turn out to be known.
+    pub not_hashed: usize,
+    /// Shards in all.
+    pub shards: usize,
+    /// Shards to write.
+    pub stale_shards: usize,
+    /// The due items by reason.
+    pub reasons: BTreeMap<Reason, usize>,
+}
+
+impl Counts {
+    /// Whether the stage has nothing to do.
+    pub fn is_current(&self) -> bool {
+        self.stale_shards == 0
+    }
+}
+
+/// The content of the file that a stage reads of an item: `None` when it must be hashed first, [`NO_CONTENT`] when there is
+/// none to be hashed.
+pub fn known_content(item: &Item, source: Source, digests: &Digests) -> Option<Content> {
+    match source.path(item) {
+        None => Some(NO_CONTENT),
+        // A file that cannot be looked at has no content; the worker finds out why and records it.
+        Some(path) => digests.known(path).unwrap_or(Some(NO_CONTENT)),
+    }
+}
+
+/// How a plan looks at the store.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// Items per shard.
+    pub shard_size: usize,
+    /// Rename damaged files out of the way (a run) or only report them (a dry run).
+    pub set_aside: bool,
+}
+
+/// Plans one item stage.
+pub fn plan_stage(stage: &ItemStage, items: &[Item], work: &WorkDir, digests: &Digests, look: Look) -> Result<StagePlan> {
+    let index = Index::open(work, stage.decl.id, look.set_aside)?;
+    let template = stage.template.clone();
+    let contents: Vec<Option<Content>> =
+        items.par_iter().map(|item| known_content(item, stage.source, digests)).collect();
+    let keys: Vec<Option<Key>> = contents.par_iter().map(|c| c.as_ref().map(|c| template.key(c))).collect();
+
+    let published: HashMap<&Path, usize> =
+        index.files.iter().enumerate().map(|(i, file)| (file.path.as_path(), i)).collect();
+    let pictures = stage.picture_names(work)?;
+    let count = items.len().div_ceil(look.shard_size);
+    let mut shards: Vec<ShardPlan> = (0..count)
+        .map(|k| {
+            let range = k * look.shard_size..((k + 1) * look.shard_size).min(items.len());
+            let path = work.stage(stage.decl.id).join(shard_name(k, count));
+            let current = published.get(path.as_path()).is_some_and(|at| {
+                let file = &index.files[*at];
+                let known: Option<Vec<&Key>> = keys[range.clone()].iter().map(Option::as_ref).collect();
+                known.is_some_and(|known| {
+                    let ids = items[range.clone()].iter().map(|item| item.id.as_str());
+                    file.identity == identity(ids.zip(known))
+                }) && !file.has_transient_failure()
+                    && file.items.iter().all(|item| pictures.has_all(&item.id, item.rows))
+            });
+            ShardPlan { items: range, stale: if current { None } else { Some(Vec::new()) } }
+        })
+        .collect();
+    drop(published);
+
+    let mut plan =
+        StagePlan { decl: stage.decl, source: stage.source, template, index, locations: HashMap::new(), shards: Vec::new(), changes: Vec::new() };
+    if shards.iter().any(|shard| shard.stale.is_some()) {
+        plan.locations = plan.index.locations();
+        let mut history = History::new(&plan.index, &plan.template);
+        for shard in &mut shards {
+            let Some(states) = &mut shard.stale else { continue };
+            *states = shard
+                .items
+                .clone()
+                .map(|i| plan.state(&items[i], keys[i].as_ref(), contents[i].as_ref(), &pictures, &mut history))
+                .collect();
+        }
+        plan.changes = history.changes;
+    }
+    plan.shards = shards;
+    Ok(plan)
+}
+
+impl StagePlan {
+    fn state(
+        &self,
+        item: &Item,
+        key: Option<&Key>,
+        content: Option<&Content>,
+        pictures: &PictureNames,
+        history: &mut History<'_>,
+    ) -> ItemState {
+        let Some(key) = key else { return ItemState::Due(Reason::NotHashed) };
+        if let Some(at) = self.locations.get(key) {
+            let known = self.index.item(*at);
+            return match &known.failed {
+                Some((cause, _)) if cause.is_transient() => ItemState::Due(Reason::Retry(*cause)),
+                None if !pictures.has_all(&item.id, known.rows) => ItemState::Due(Reason::PictureMissing),
+                _ => ItemState::Known(*at),
+            };
+        }
+        ItemState::Due(history.reason(&item.id, content))
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts { shards: self.shards.len(), ..Counts::default() };
+        let count_known = |counts: &mut Counts, failed: bool| if failed { counts.failed += 1 } else { counts.done += 1 };
+        let current: HashMap<usize, &crate::store::index::IndexedFile> = self
+            .index
+            .files
+            .iter()
+            .filter_map(|file| {
+                let name = file.path.file_name()?.to_str()?;
+                let (k, of) = crate::store::layout::parse_shard_name(name)?;
+                (of == self.shards.len()).then_some((k, file))
+            })
+            .collect();
+        for (k, shard) in self.shards.iter().enumerate() {
+            counts.items += shard.items.len();
+            match &shard.stale {
+                None => {
+                    for item in current.get(&k).map_or(&[][..], |file| &file.items) {
+                        count_known(&mut counts, item.failed.is_some());
+                    }
+                }
+                Some(states) => {
+                    counts.stale_shards += 1;
+                    for state in states {
+                        match state {
+                            ItemState::Known(at) => count_known(&mut counts, self.index.item(*at).failed.is_some()),
+                            ItemState::Due(reason) => {
+                                counts.due += 1;
+                                counts.not_hashed += usize::from(*reason == Reason::NotHashed);
+                                *counts.reasons.entry(reason.clone()).or_default() += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        counts
+    }
+}
+
+/// What the store held under an id before: the reason for work on it.
+struct History<'a> {
+    /// Id → (template position, content), the latest file winning.
+    by_id: HashMap<&'a str, (usize, &'a Content)>,
+    /// Differences of each distinct old template, in order of first appearance.
+    changes: Vec<Vec<Difference>>,
+}
+
+impl<'a> History<'a> {
+    fn new(index: &'a Index, now: &Template) -> Self {
+        let mut texts: Vec<&str> = Vec::new();
+        let mut by_id = HashMap::new();
+        // Shards stand before parts in the index; walking backwards lets the shard's word stand.
+        for file in index.files.iter().rev() {
+            let at = texts.iter().position(|t| *t == file.template).unwrap_or_else(|| {
+                texts.push(&file.template);
+                texts.len() - 1
+            });
+            by_id.extend(file.items.iter().map(|item| (item.id.as_str(), (at, &item.content))));
+        }
+        let changes = texts
+            .iter()
+            .map(|text| {
+                let old = serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
+                differences(&old, &now.value())
+            })
+            .collect();
+        History { by_id, changes }
+    }
+
+    fn reason(&self, id: &str, content: Option<&Content>) -> Reason {
+        match self.by_id.get(id) {
+            None => Reason::New,
+            Some((at, _)) if !self.changes[*at].is_empty() => Reason::ParametersChanged(*at),
+            Some((_, old)) if Some(*old) != content => Reason::ContentChanged,
+            Some(_) => Reason::New,
+        }
+    }
+}
+
+/// The picture files that are there, for the stage that keeps some.
+#[derive(Debug)]
+pub struct PictureNames {
+    /// File names, and how they are made; `None`: this stage keeps none, so none can be missing.
+    present: Option<(HashSet<String>, extract_frames::FileSpec)>,
+}
+
+impl PictureNames {
+    /// For a stage that keeps no pictures.
+    pub fn none() -> Self {
+        PictureNames { present: None }
+    }
+
+    /// These files are there.
+    pub fn new(names: HashSet<String>, files: extract_frames::FileSpec) -> Self {
+        PictureNames { present: Some((names, files)) }
+    }
+
+    fn has_all(&self, id: &str, rows: u32) -> bool {
+        self.present.as_ref().is_none_or(|(names, files)| {
+            (1..=rows).all(|number| names.contains(&extract_frames::picture_name(id, number, files.format)))
+        })
+    }
+}

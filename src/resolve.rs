@@ -1,0 +1,177 @@
+//! From parameters as written to stages ready to run: every preset expanded, every model found, every key template made.
+//! Nothing is decoded or computed here, and nothing is written but the digest cache.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use contract::{Cause, Column, ColumnSpec, Decl, Failure, Item, Rows, Values};
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::error::{Error, IoContext, Result};
+use crate::key::{Template, content, hex};
+use crate::plan::PictureNames;
+use crate::store::WorkDir;
+use crate::store::digests::Digests;
+
+/// What an item stage reads of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The pictures of the video file.
+    Pictures,
+    /// The sound file, or the sound track of the video file.
+    Sound,
+}
+
+impl Source {
+    /// The file.
+    pub fn path(self, item: &Item) -> Option<&Path> {
+        match self {
+            Source::Pictures => item.video.as_deref(),
+            Source::Sound => item.sound_source().map(std::path::PathBuf::as_path),
+        }
+    }
+
+    /// The failure of an item that has no such file.
+    pub fn absent(self) -> Failure {
+        let message = match self {
+            Source::Pictures => "the data set names no video file for this item",
+            Source::Sound => "the data set names no sound or video file for this item",
+        };
+        Failure::new(Cause::Missing, message)
+    }
+}
+
+/// An item stage, ready to be planned.
+#[derive(Debug, Clone)]
+pub struct ItemStage {
+    /// The stage.
+    pub decl: &'static Decl,
+    /// What it reads.
+    pub source: Source,
+    /// What its keys are made of.
+    pub template: Template,
+    /// What its rows are.
+    pub columns: Vec<ColumnSpec>,
+    /// How its picture files are named, for the stage that keeps some.
+    pub pictures: Option<extract_frames::FileSpec>,
+}
+
+impl ItemStage {
+    /// The picture files that are there now, as far as this stage vouches for any.
+    pub fn picture_names(&self, work: &WorkDir) -> Result<PictureNames> {
+        let Some(files) = &self.pictures else { return Ok(PictureNames::none()) };
+        let folder = work.stage(self.decl.id);
+        let mut present = HashSet::new();
+        match std::fs::read_dir(&folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    present.extend(entry.at("list", &folder)?.file_name().into_string().ok());
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).at("list", &folder),
+        }
+        Ok(PictureNames::new(present, files.clone()))
+    }
+}
+
+/// The CLIP checkpoint and how it is used.
+#[derive(Debug, Clone)]
+pub struct ClipScience {
+    /// Resolved parameters.
+    pub spec: encode_clip::Spec,
+    /// The model's files.
+    pub checkpoint: encode_clip::Checkpoint,
+}
+
+impl ClipScience {
+    /// Picture preprocessing as the checkpoint wants it, with its own scratch memory.
+    pub fn preprocess(&self) -> encode_clip::Preprocess {
+        encode_clip::Preprocess::new(&self.checkpoint, &self.spec)
+    }
+
+    /// The rows of one item.
+    pub fn rows(&self, embeddings: Vec<f32>, times: Vec<f64>) -> Rows {
+        encode_clip::rows(embeddings, times, &self.spec)
+    }
+}
+
+/// The resolved stages.
+#[derive(Debug)]
+pub struct Science {
+    /// Which pictures.
+    pub frames: extract_frames::FrameSpec,
+    /// How picture files are written.
+    pub files: extract_frames::FileSpec,
+    /// The spectrogram, where it is asked for.
+    pub log_mel: Option<log_mel::Spec>,
+    /// The encoder, where it is asked for.
+    pub clip: Option<ClipScience>,
+    /// The item stages to run, in topological order.
+    pub stages: Vec<ItemStage>,
+}
+
+/// Resolves the item stages among `selected`.
+pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -> Result<Science> {
+    let wants = |decl: &Decl| selected.iter().any(|s| s.id == decl.id);
+    let extract = config.extract_frames.resolve().map_err(|e| refuse(extract_frames::DECL.id, &e))?;
+    let (frames, files) = (extract.frames, extract.files);
+    let libav = media::libav_versions();
+    let frames_template = Template::new(
+        extract_frames::DECL.id,
+        extract_frames::DECL.version,
+        &frames,
+        json!({ "libav": libav }),
+        json!({ "video": content() }),
+    );
+    let mut science = Science { frames, files, log_mel: None, clip: None, stages: Vec::new() };
+    for decl in crate::registry::item_stages().filter(|decl| wants(decl)) {
+        let stage = if decl.id == extract_frames::DECL.id {
+            let files = &science.files;
+            let inputs = json!({ "frames": frames_template.value() });
+            let template = Template::new("extract-frames/files", decl.version, files, json!({}), inputs);
+            ItemStage { decl, source: Source::Pictures, template, columns: extract_frames::columns(), pictures: Some(files.clone()) }
+        } else if decl.id == log_mel::DECL.id {
+            let spec = config.log_mel.resolve().map_err(|e| refuse(decl.id, &e))?;
+            let facts = json!({ "libav": libav, "symphonia": media::SYMPHONIA_VERSION });
+            let template = Template::new(decl.id, decl.version, &spec, facts, json!({ "sound": content() }));
+            let columns = spec.columns();
+            science.log_mel = Some(spec);
+            ItemStage { decl, source: Source::Sound, template, columns, pictures: None }
+        } else {
+            let spec = config.encode_clip.resolve().map_err(|e| refuse(decl.id, &e))?;
+            let checkpoint =
+                encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(decl.id, &e))?;
+            let facts = json!({ "model": model_digest(&checkpoint, digests)? });
+            let inputs = json!({ "frames": frames_template.value() });
+            let template = Template::new(decl.id, decl.version, &spec, facts, inputs);
+            let columns = encode_clip::columns(checkpoint.describe().projection_dim, &spec);
+            science.clip = Some(ClipScience { spec, checkpoint });
+            ItemStage { decl, source: Source::Pictures, template, columns, pictures: None }
+        };
+        science.stages.push(stage);
+    }
+    Ok(science)
+}
+
+/// BLAKE3 over names and contents of the model's files.
+fn model_digest(checkpoint: &encode_clip::Checkpoint, digests: &Digests) -> Result<Value> {
+    let mut hasher = blake3::Hasher::new();
+    for path in checkpoint.files() {
+        let digest = digests.digest(&path).at("read", &path)?;
+        let name = path.file_name().expect("a file").to_string_lossy();
+        hasher.update(format!("{name}\0{}\n", hex(&digest)).as_bytes());
+    }
+    Ok(Value::String(hex(hasher.finalize().as_bytes())))
+}
+
+/// Parameters that cannot be, with the stage's name before them.
+pub(crate) fn refuse(stage: &'static str, error: &dyn std::error::Error) -> Error {
+    Error::Stage { stage, message: error.to_string() }
+}
+
+/// A column of one scalar per row, for the rows that the runner makes itself.
+pub(crate) fn scalar(name: &str, values: Values) -> Column {
+    Column { name: name.to_string(), width: None, values }
+}

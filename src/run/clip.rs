@@ -1,0 +1,287 @@
+//! One clip through every item stage that is due for it, in one pass: read top to bottom.
+//!
+//! ```text
+//! video ── hash ── timeline ── which pictures ── decode ─┬─ picture files   (extract-frames)
+//!                                                        └─ pixels ──────── encoder thread (encode-clip)
+//! sound ── hash ── samples ── log-mel ─────────────────────────────────────  (log-mel)
+//! ```
+//!
+//! A value is only recorded for the bytes that were hashed: the file's stamp is taken before it is hashed and compared
+//! after it was decoded.
+
+use std::path::Path;
+
+use contract::{Cause, Column, Failure, Item, Picture, Rows, Values};
+use crossbeam_channel::Sender;
+use extract_frames::Pick;
+
+use crate::key::{Content, Key, NO_CONTENT};
+use crate::plan::{Reason, StagePlan};
+use crate::resolve::{Science, Source};
+use crate::run::encode::ToEncoder;
+use crate::run::writer::{Finished, Outcome};
+use crate::store::WorkDir;
+use crate::store::digests::{Digests, Stamp};
+use crate::store::index::Location;
+use crate::store::publish::place_bytes;
+
+/// A message to the writer: which stage (position in the run's list), and what became of an item.
+pub type ToWriter = (usize, super::WriterMessage);
+
+/// One clip and the stages that are due for it, with the reason for each.
+#[derive(Debug)]
+pub struct Task {
+    /// Position of the item in the data set.
+    pub item: usize,
+    /// Position of the stage in the run's list, and why it is due.
+    pub due: Vec<(usize, Reason)>,
+}
+
+/// The other end is gone: the run is ending on an error that is reported there.
+#[derive(Debug)]
+pub struct Disconnected;
+
+/// What every worker shares.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The data set.
+    pub items: &'a [Item],
+    /// The plans of the run's item stages.
+    pub plans: &'a [StagePlan],
+    /// The resolved stages.
+    pub science: &'a Science,
+    /// The digest cache.
+    pub digests: &'a Digests,
+    /// The store.
+    pub work: &'a WorkDir,
+}
+
+/// One worker: its planned transforms and its ends of the channels.
+pub struct Worker<'a> {
+    context: Context<'a>,
+    preprocess: Option<encode_clip::Preprocess>,
+    log_mel: Option<log_mel::LogMel>,
+    to_writer: Sender<ToWriter>,
+    to_encoder: Option<Sender<ToEncoder>>,
+}
+
+/// A stage that is due for the clip at hand.
+struct Due {
+    position: usize,
+    key: Key,
+}
+
+impl<'a> Worker<'a> {
+    /// A worker with its own scratch memory.
+    pub fn new(context: Context<'a>, to_writer: Sender<ToWriter>, to_encoder: Option<Sender<ToEncoder>>) -> Self {
+        let science = context.science;
+        Worker {
+            context,
+            preprocess: science.clip.as_ref().map(|clip| clip.preprocess()),
+            log_mel: science.log_mel.as_ref().map(log_mel::LogMel::new),
+            to_writer,
+            to_encoder,
+        }
+    }
+
+    /// Takes a clip through everything that is due for it.
+    pub fn process(&mut self, task: &Task) -> Result<(), Disconnected> {
+        for source in [Source::Pictures, Source::Sound] {
+            let plans = self.context.plans;
+            let wanted: Vec<&(usize, Reason)> = task.due.iter().filter(|(at, _)| plans[*at].source == source).collect();
+            if !wanted.is_empty() {
+                self.process_source(task.item, source, &wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hashes the file, leaves out what turns out to be known, and computes the rest.
+    fn process_source(&mut self, item: usize, source: Source, wanted: &[&(usize, Reason)]) -> Result<(), Disconnected> {
+        let clip = &self.context.items[item];
+        let read = source.path(clip).ok_or_else(|| source.absent()).and_then(|path| {
+            let stamp = Stamp::of(path).map_err(|e| unreadable(&e))?;
+            let content = self.context.digests.digest(path).map_err(|e| unreadable(&e))?;
+            Ok((path, stamp, content))
+        });
+        let content = read.as_ref().map_or(NO_CONTENT, |(_, _, content)| *content);
+        let mut due = Vec::new();
+        for (position, reason) in wanted.iter().copied() {
+            let key = self.context.plans[*position].template.key(&content);
+            match self.known(*position, reason, &key) {
+                Some(at) => self.send(*position, item, key, content, Outcome::Known(at))?,
+                None => due.push(Due { position: *position, key }),
+            }
+        }
+        if due.is_empty() {
+            return Ok(());
+        }
+        match (read, source) {
+            (Err(failure), _) => {
+                for stage in &due {
+                    self.send(stage.position, item, stage.key, content, Outcome::Computed(Err(failure.clone())))?;
+                }
+                Ok(())
+            }
+            (Ok((path, stamp, content)), Source::Pictures) => self.pictures(item, path, stamp, content, &due),
+            (Ok((path, stamp, content)), Source::Sound) => {
+                let outcome = self.sound(path).and_then(|rows| unchanged(path, stamp).map(|()| rows));
+                self.send(due[0].position, item, due[0].key, content, Outcome::Computed(outcome))
+            }
+        }
+    }
+
+    /// Where the store has this key already, unless the plan asked for it to be computed again.
+    fn known(&self, position: usize, reason: &Reason, key: &Key) -> Option<Location> {
+        let plan = &self.context.plans[position];
+        let at = *plan.locations.get(key)?;
+        let lasting = plan.index.item(at).failed.as_ref().is_none_or(|(cause, _)| !cause.is_transient());
+        (lasting && !matches!(reason, Reason::PictureMissing | Reason::Retry(_))).then_some(at)
+    }
+
+    fn sound(&mut self, path: &Path) -> Result<Rows, Failure> {
+        let sound = media::sound(path).map_err(|e| Failure::from_error(&e))?;
+        let log_mel = self.log_mel.as_mut().expect("log-mel is due, so it was resolved");
+        log_mel.compute(&sound).map_err(|e| Failure::from_error(&e))
+    }
+
+    /// Decodes the wanted pictures and hands each on as it comes: memory does not grow with the length of the clip.
+    fn pictures(&mut self, item: usize, path: &Path, stamp: Stamp, content: Content, due: &[Due]) -> Result<(), Disconnected> {
+        let stage = |id: &str| due.iter().find(|d| self.context.plans[d.position].decl.id == id);
+        let (files, embedding) = (stage(extract_frames::DECL.id), stage(encode_clip::DECL.id));
+        let mut rows = PictureRows::default();
+        let mut broken = None;
+        let decoded = self.each_picture(item, path, &mut |worker, pick, picture| {
+            if files.is_some() {
+                worker.keep_picture(item, pick, picture, &mut rows)?;
+            }
+            if embedding.is_some() && worker.send_pixels(item, picture).is_err() {
+                broken = Some(Disconnected);
+                return Err(Failure::new(Cause::Internal, "the run is ending"));
+            }
+            rows.times.push(pick.time);
+            Ok(())
+        });
+        if let Some(disconnected) = broken {
+            return Err(disconnected);
+        }
+        let decoded = decoded.and_then(|()| unchanged(path, stamp));
+        if let Some(embedding) = embedding {
+            let times = decoded.clone().map(|()| rows.times.clone());
+            let end = ToEncoder::End { item, key: embedding.key, content, times };
+            let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
+            encoder.send(end).map_err(|_| Disconnected)?;
+        }
+        if let Some(files) = files {
+            let outcome = decoded.map(|()| rows.into_rows());
+            self.send(files.position, item, files.key, content, Outcome::Computed(outcome))?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every picture of the clip, in order.
+    fn each_picture(
+        &mut self,
+        item: usize,
+        path: &Path,
+        each: &mut dyn FnMut(&mut Self, &Pick, &Picture) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let _ = item;
+        let mut video = media::Video::open(path).map_err(|e| Failure::from_error(&e))?;
+        let picks = extract_frames::select(video.timeline(), &self.context.science.frames);
+        if picks.is_empty() {
+            let message = "too short for a single picture: a clip must last at least half of one period of `fps`";
+            return Err(Failure::new(Cause::TooShort, message));
+        }
+        let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
+        frames.dedup();
+        let mut outcome = Ok(());
+        let mut next = picks.iter().peekable();
+        video
+            .decode(&frames, &mut |frame, picture| {
+                while let Some(pick) = next.next_if(|pick| pick.frame == frame) {
+                    outcome = each(self, pick, &picture);
+                    if outcome.is_err() {
+                        return std::ops::ControlFlow::Break(());
+                    }
+                }
+                std::ops::ControlFlow::Continue(())
+            })
+            .map_err(|e| Failure::from_error(&e))?;
+        outcome
+    }
+
+    fn keep_picture(&mut self, item: usize, pick: &Pick, picture: &Picture, rows: &mut PictureRows) -> Result<(), Failure> {
+        let files = &self.context.science.files;
+        let bytes = extract_frames::encode_picture(picture, files).map_err(|e| Failure::from_error(&e))?;
+        let name = extract_frames::picture_name(&self.context.items[item].id, pick.number, files.format);
+        let path = self.context.work.stage(extract_frames::DECL.id).join(name);
+        // Synced before the row that vouches for it is published; see `StageWriter`.
+        place_bytes(&path, &bytes).map_err(|e| Failure::new(Cause::Unreadable, format!("the picture cannot be written: {e}")))?;
+        rows.push(pick, picture, &bytes);
+        Ok(())
+    }
+
+    fn send_pixels(&mut self, item: usize, picture: &Picture) -> Result<(), Disconnected> {
+        let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
+        let mut pixels = vec![0.0; preprocess.len()];
+        preprocess.apply(picture, &mut pixels);
+        let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
+        encoder.send(ToEncoder::Frame { item, pixels }).map_err(|_| Disconnected)
+    }
+
+    fn send(&self, stage: usize, item: usize, key: Key, content: Content, outcome: Outcome) -> Result<(), Disconnected> {
+        let finished = Finished { item, key, content, outcome };
+        self.to_writer.send((stage, super::WriterMessage::Finished(finished))).map_err(|_| Disconnected)
+    }
+}
+
+/// The rows of `extract-frames`: what its picture files are.
+#[derive(Default)]
+struct PictureRows {
+    times: Vec<f64>,
+    pts: Vec<f64>,
+    width: Vec<i64>,
+    height: Vec<i64>,
+    digest: Vec<u8>,
+}
+
+impl PictureRows {
+    fn push(&mut self, pick: &Pick, picture: &Picture, file: &[u8]) {
+        self.pts.push(pick.pts_seconds);
+        self.width.push(picture.width as i64);
+        self.height.push(picture.height as i64);
+        self.digest.extend_from_slice(blake3::hash(file).as_bytes());
+    }
+
+    fn into_rows(self) -> Rows {
+        let column = |name: &str, width, values| Column { name: name.to_string(), width, values };
+        Rows {
+            len: self.times.len(),
+            columns: vec![
+                column("time", None, Values::F64(self.times)),
+                column("pts", None, Values::F64(self.pts)),
+                column("width", None, Values::I64(self.width)),
+                column("height", None, Values::I64(self.height)),
+                column("digest", Some(32), Values::U8(self.digest)),
+            ],
+        }
+    }
+}
+
+/// Why a file cannot be looked at, as data.
+fn unreadable(error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match error.kind() {
+        NotFound | NotADirectory => Failure::new(Cause::Missing, "there is no such file"),
+        kind => Failure::new(Cause::Unreadable, format!("the file cannot be read: {kind}")),
+    }
+}
+
+/// Refuses a value whose file is no longer the one that was hashed.
+fn unchanged(path: &Path, stamp: Stamp) -> Result<(), Failure> {
+    match Stamp::of(path) {
+        Ok(now) if now == stamp => Ok(()),
+        _ => Err(Failure::new(Cause::Changed, "the file changed while it was being read; the next run tries again")),
+    }
+}

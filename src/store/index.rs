@@ -1,0 +1,234 @@
+//! What the shards and parts of a stage say, remembered so that a run with nothing to do opens none of them.
+//!
+//! The files are the truth; the index is a cache of them and may be deleted at any time. [`Index::open`] lists the
+//! folder, believes the cache where a file's stamp is unchanged, and opens the rest. A file that is damaged is set
+//! aside under another name and reported; its items are computed again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use contract::Cause;
+use serde::{Deserialize, Serialize};
+use shard::Shard;
+
+use crate::error::{IoContext, Result, ShardContext};
+use crate::key::{Content, Key};
+use crate::store::WorkDir;
+use crate::store::digests::{Stamp, seal, unseal};
+use crate::store::layout::parse_shard_name;
+use crate::store::publish::{publish_bytes, retire};
+
+/// Version of the cache file; another version is ignored and rebuilt.
+const SCHEMA: u32 = 1;
+
+/// One item in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedItem {
+    /// The item's id when the file was written.
+    pub id: String,
+    /// Its key.
+    pub key: Key,
+    /// The content that the key was made of.
+    pub content: Content,
+    /// Rows of the value; 0 for a failed item.
+    pub rows: u32,
+    /// Why it failed, if it did.
+    pub failed: Option<(Cause, String)>,
+}
+
+/// One shard or part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The key template that its rows were made with.
+    pub template: String,
+    /// [`identity`] of its items.
+    pub identity: [u8; 32],
+    /// Its items in order.
+    pub items: Vec<IndexedItem>,
+    stamp: Stamp,
+}
+
+impl IndexedFile {
+    /// Reads what a file says of itself.
+    pub fn read(path: &Path) -> Result<Self> {
+        let stamp = Stamp::of(path).at("look at", path)?;
+        let shard = Shard::open(path).in_shard(path)?;
+        let items: Vec<IndexedItem> = shard
+            .items()
+            .iter()
+            .map(|item| {
+                let (rows, failed) = match &item.outcome {
+                    Ok(range) => ((range.end - range.start) as u32, None),
+                    Err(failure) => (0, Some((failure.cause, failure.message.clone()))),
+                };
+                IndexedItem { id: item.id.clone(), key: item.key, content: item.content, rows, failed }
+            })
+            .collect();
+        let identity = identity(items.iter().map(|item| (item.id.as_str(), &item.key)));
+        Ok(IndexedFile { path: path.to_path_buf(), template: shard.header().key_template.clone(), identity, items, stamp })
+    }
+
+    /// Whether a failed item in it deserves another try.
+    pub fn has_transient_failure(&self) -> bool {
+        self.items.iter().any(|item| item.failed.as_ref().is_some_and(|(cause, _)| cause.is_transient()))
+    }
+
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        self.stamp.size()
+    }
+}
+
+/// Which items, in which order, with which keys: two files with the same identity hold the same bytes.
+pub fn identity<'a>(items: impl Iterator<Item = (&'a str, &'a Key)>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for (id, key) in items {
+        hasher.update(&(id.len() as u64).to_le_bytes());
+        hasher.update(id.as_bytes());
+        hasher.update(key);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Where a row is: file and item position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// Position in [`Index::files`].
+    pub file: usize,
+    /// Position in [`IndexedFile::items`].
+    pub item: usize,
+}
+
+/// A file that could not be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// Where it was.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// All shards and parts of one stage.
+#[derive(Debug)]
+pub struct Index {
+    cache: PathBuf,
+    /// Shards first, then parts, each in order of their names.
+    pub files: Vec<IndexedFile>,
+    /// Files that had to be opened because the cache did not know them.
+    pub opened: usize,
+    /// Files that were set aside.
+    pub damaged: Vec<Damaged>,
+    changed: bool,
+}
+
+impl Index {
+    /// Lists and reads the files of a stage. With `set_aside`, a damaged one is renamed to `NAME.damaged`; without (a
+    /// dry run), it is only reported.
+    pub fn open(work: &WorkDir, stage: &str, set_aside: bool) -> Result<Index> {
+        let cache = work.index(stage);
+        let mut known: HashMap<PathBuf, IndexedFile> = fs::read(&cache).ok().and_then(|b| decode(&b)).unwrap_or_default();
+        let before = known.len();
+        let mut index = Index { cache, files: Vec::new(), opened: 0, damaged: Vec::new(), changed: false };
+        for path in list(work, stage)? {
+            let stamp = match Stamp::of(&path) {
+                Ok(stamp) => stamp,
+                // Another process has swallowed this part between the listing and now.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).at("look at", &path),
+            };
+            if let Some(file) = known.remove(&path).filter(|file| file.stamp == stamp) {
+                index.files.push(file);
+                continue;
+            }
+            index.opened += 1;
+            match IndexedFile::read(&path) {
+                Ok(file) => {
+                    index.files.push(file);
+                    index.changed = true;
+                }
+                Err(error) => index.condemn(&path, error.to_string(), set_aside)?,
+            }
+        }
+        index.changed |= index.files.len() != before;
+        Ok(index)
+    }
+
+    /// Records that a file is damaged and, if asked, sets it aside where no run looks.
+    fn condemn(&mut self, path: &Path, message: String, set_aside: bool) -> Result<()> {
+        if set_aside {
+            let mut name = path.file_name().expect("a file").to_os_string();
+            name.push(".damaged");
+            retire(path, &path.with_file_name(name))?;
+        }
+        self.damaged.push(Damaged { path: path.to_path_buf(), message });
+        Ok(())
+    }
+
+    /// Where each key is. A success wins over a failure, a shard over a part.
+    pub fn locations(&self) -> HashMap<Key, Location> {
+        let mut found: HashMap<Key, Location> = HashMap::new();
+        for (file, entry) in self.files.iter().enumerate() {
+            for (item, row) in entry.items.iter().enumerate() {
+                let better = found.get(&row.key).is_none_or(|at| self.item(*at).failed.is_some() && row.failed.is_none());
+                if better {
+                    found.insert(row.key, Location { file, item });
+                }
+            }
+        }
+        found
+    }
+
+    /// The item at a location.
+    pub fn item(&self, at: Location) -> &IndexedItem {
+        &self.files[at.file].items[at.item]
+    }
+
+    /// The file published under this path.
+    pub fn file(&self, path: &Path) -> Option<&IndexedFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+
+    /// Whether saving would write anything.
+    pub fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Publishes the cache.
+    pub fn save(&self) -> Result<()> {
+        let body = postcard::to_stdvec(&(SCHEMA, &self.files)).expect("plain data");
+        publish_bytes(&self.cache, &seal(body))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, IndexedFile>> {
+    let (schema, files): (u32, Vec<IndexedFile>) = postcard::from_bytes(unseal(bytes)?).ok()?;
+    (schema == SCHEMA).then(|| files.into_iter().map(|file| (file.path.clone(), file)).collect())
+}
+
+/// The shards and then the parts of a stage.
+fn list(work: &WorkDir, stage: &str) -> Result<Vec<PathBuf>> {
+    let is_part = |name: &str| Path::new(name).extension().is_some_and(|e| e == "h5") && !name.starts_with('.');
+    let mut files = list_folder(&work.stage(stage), |name| parse_shard_name(name).is_some())?;
+    files.extend(list_folder(&work.parts(stage), is_part)?);
+    Ok(files)
+}
+
+fn list_folder(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).at("list", folder),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let name = entry.at("list", folder)?.file_name();
+        if name.to_str().is_some_and(&wanted) {
+            found.push(folder.join(name));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

@@ -1,0 +1,119 @@
+//! The products of a set stage: a few files and `key.json`, which is published last and says what they are.
+//!
+//! `key.json` holds the key's preimage, the key, and the BLAKE3 of every product. The products are current when the
+//! preimage is the one asked for and every product is there with these bytes. Before new products are written, `key.json`
+//! goes; a kill in between leaves products that nothing vouches for, and the stage runs again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::key::{Difference, canonical, differences, hex};
+use crate::store::publish::{publish_bytes, remove};
+
+const KEY_FILE: &str = "key.json";
+
+/// The content of `key.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct KeyFile {
+    key: String,
+    preimage: Value,
+    /// File name → BLAKE3 of its bytes.
+    products: BTreeMap<String, String>,
+}
+
+/// The folder of a set stage.
+#[derive(Debug)]
+pub struct Products {
+    folder: PathBuf,
+}
+
+/// What is stored, held against what is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Nothing is stored.
+    New,
+    /// Everything is there and as asked for.
+    Current,
+    /// Stored for another preimage; every field that differs.
+    Changed(Vec<Difference>),
+    /// This product is missing or has other bytes than were published.
+    Damaged(String),
+}
+
+impl Products {
+    /// The products in this folder.
+    pub fn new(folder: PathBuf) -> Self {
+        Products { folder }
+    }
+
+    /// Compares with the preimage asked for.
+    pub fn state(&self, preimage: &Value) -> State {
+        let Some(stored) = self.read_key() else { return State::New };
+        if stored.preimage != *preimage {
+            return State::Changed(differences(&stored.preimage, preimage));
+        }
+        for (name, digest) in &stored.products {
+            match std::fs::read(self.folder.join(name)) {
+                Ok(bytes) if blake3::hash(&bytes).to_hex().as_str() == digest => {}
+                _ => return State::Damaged(name.clone()),
+            }
+        }
+        State::Current
+    }
+
+    fn read_key(&self) -> Option<KeyFile> {
+        serde_json::from_slice(&std::fs::read(self.folder.join(KEY_FILE)).ok()?).ok()
+    }
+
+    /// Publishes new products and then what vouches for them.
+    pub fn publish(&self, preimage: &Value, products: &[(&str, Vec<u8>)]) -> Result<()> {
+        remove(&self.folder.join(KEY_FILE))?;
+        let mut digests = BTreeMap::new();
+        for (name, bytes) in products {
+            publish_bytes(&self.folder.join(name), bytes)?;
+            digests.insert((*name).to_string(), blake3::hash(bytes).to_hex().to_string());
+        }
+        let key = hex(blake3::hash(canonical(preimage).as_bytes()).as_bytes());
+        let key_file = KeyFile { key, preimage: preimage.clone(), products: digests };
+        let mut text = serde_json::to_vec_pretty(&key_file).expect("plain data");
+        text.push(b'\n');
+        publish_bytes(&self.folder.join(KEY_FILE), &text)
+    }
+
+    /// Path of a product.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn products_are_current_only_while_every_byte_is_as_published() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let products = Products::new(folder.path().join("linear-probe"));
+        let preimage = json!({"params": {"c": 0.316}});
+        assert_eq!(products.state(&preimage), State::New);
+        products.publish(&preimage, &[("model.json", b"{}".to_vec())]).expect("publish");
+        assert_eq!(products.state(&preimage), State::Current);
+        let other = json!({"params": {"c": 1.0}});
+        let State::Changed(fields) = products.state(&other) else { panic!("changed") };
+        assert_eq!(fields[0].field, "params.c");
+        std::fs::write(products.path("model.json"), b"{!").expect("write");
+        assert_eq!(products.state(&preimage), State::Damaged("model.json".into()));
+        std::fs::remove_file(products.path("model.json")).expect("remove");
+        assert_eq!(products.state(&preimage), State::Damaged("model.json".into()));
+    }
+}

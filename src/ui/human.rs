@@ -1,0 +1,187 @@
+//! Progress for a person: a bar per active stage on a terminal, one line every few seconds elsewhere.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::events::{Event, Reporter};
+use crate::ui::{duration, plural};
+
+/// How many failures are told one by one before only their number is.
+const FAILURES_SHOWN: usize = 10;
+
+/// Reports to standard error.
+pub struct Human {
+    state: Mutex<State>,
+    every: Duration,
+}
+
+struct State {
+    bars: Option<MultiProgress>,
+    stages: BTreeMap<&'static str, Stage>,
+    order: Vec<&'static str>,
+    last_line: Instant,
+    start: Instant,
+    failures_told: usize,
+}
+
+struct Stage {
+    bar: ProgressBar,
+    due: usize,
+    done: usize,
+    failed: usize,
+}
+
+impl Human {
+    /// `every`: seconds between two lines where standard error is no terminal.
+    pub fn new(every: f64) -> Self {
+        let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
+        let now = Instant::now();
+        Human {
+            state: Mutex::new(State {
+                bars,
+                stages: BTreeMap::new(),
+                order: Vec::new(),
+                last_line: now,
+                start: now,
+                failures_told: 0,
+            }),
+            every: Duration::from_secs_f64(every),
+        }
+    }
+}
+
+impl State {
+    fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let _ = bars.println(text);
+            }
+            None => {
+                let _ = writeln!(std::io::stderr(), "{text}");
+            }
+        }
+    }
+
+    fn clear_bars(&mut self) {
+        for stage in self.stages.values() {
+            stage.bar.finish_and_clear();
+        }
+    }
+
+    /// `log-mel 40/100 (8.0/s, 7.5 s left) · encode-clip 12/100 …`
+    fn progress_line(&self) -> String {
+        let seconds = self.start.elapsed().as_secs_f64();
+        let parts: Vec<String> = self
+            .order
+            .iter()
+            .filter_map(|id| self.stages.get(id).map(|stage| (id, stage)))
+            .map(|(id, stage)| {
+                let rate = stage.done as f64 / seconds;
+                let left = if stage.done == 0 {
+                    "?".to_string()
+                } else {
+                    duration((stage.due - stage.done.min(stage.due)) as f64 / rate)
+                };
+                let failed = if stage.failed > 0 { format!(", {} failed", stage.failed) } else { String::new() };
+                format!("{id} {}/{} ({rate:.1}/s, {left} left{failed})", stage.done, stage.due)
+            })
+            .collect();
+        parts.join(" · ")
+    }
+}
+
+impl Reporter for Human {
+    fn report(&self, event: &Event) {
+        let mut state = self.state.lock().expect("no holder panics");
+        match event {
+            Event::Discovered { name, items, notes } => {
+                state.say(&format!("{name}: {}", plural(*items, "item")));
+                for note in notes {
+                    state.say(&format!("  note: {note}"));
+                }
+            }
+            Event::Planned { stage, counts } => {
+                if counts.is_current() {
+                    state.say(&format!("  {stage:<15} up to date ({})", plural(counts.items, "item")));
+                    return;
+                }
+                let copied = counts.items - counts.due;
+                state.say(&format!(
+                    "  {stage:<15} {} to do, {copied} in the store",
+                    plural(counts.due, "item"),
+                ));
+                if counts.due == 0 {
+                    return;
+                }
+                let bar = match &state.bars {
+                    Some(bars) => bars.add(ProgressBar::new(counts.due as u64).with_style(style(stage))),
+                    None => ProgressBar::hidden(),
+                };
+                bar.enable_steady_tick(Duration::from_millis(250));
+                state.order.push(stage);
+                state.stages.insert(stage, Stage { bar, due: counts.due, done: 0, failed: 0 });
+                state.start = Instant::now();
+            }
+            Event::ModelLoaded { stage, model } => state.say(&format!("  {stage:<15} {model}")),
+            Event::Item { stage, id, failure, .. } => {
+                if let Some(entry) = state.stages.get_mut(stage) {
+                    entry.done += 1;
+                    entry.failed += usize::from(failure.is_some());
+                    entry.bar.set_position(entry.done as u64);
+                    if entry.failed > 0 {
+                        entry.bar.set_message(format!("{} failed", entry.failed));
+                    }
+                }
+                if let Some(failure) = failure {
+                    state.failures_told += 1;
+                    if state.failures_told <= FAILURES_SHOWN {
+                        state.say(&format!("  failed: {stage} {id}: {failure}"));
+                    } else if state.failures_told == FAILURES_SHOWN + 1 {
+                        state.say("  failed: more items; `pipeline failures` lists them all");
+                    }
+                }
+                if state.bars.is_none() && state.last_line.elapsed() >= self.every {
+                    state.last_line = Instant::now();
+                    state.say(&format!("  {}", state.progress_line()));
+                }
+            }
+            Event::Shard { .. } | Event::Part { .. } => {}
+            Event::Warning { message } => state.say(&format!("warning: {message}")),
+            Event::SetStage { stage, reused, summary } => {
+                state.clear_bars();
+                let how = if *reused { "up to date: " } else { "" };
+                state.say(&format!("  {stage:<15} {how}{summary}"));
+            }
+            Event::Finished { stages, seconds, stopped } => {
+                state.clear_bars();
+                let mut lines = Vec::new();
+                for end in stages {
+                    let failed = if end.failed > 0 { format!(", {} failed", end.failed) } else { String::new() };
+                    lines.push(format!(
+                        "  {:<15} {} computed, {} reused{failed}",
+                        end.stage,
+                        end.computed,
+                        end.copied + end.reused
+                    ));
+                }
+                let verb = if *stopped { "stopped" } else { "finished" };
+                state.say(&format!("{verb} after {}", duration(*seconds)));
+                for line in lines {
+                    state.say(&line);
+                }
+                if *stopped {
+                    state.say("what was finished is kept; the same command goes on from here");
+                }
+            }
+        }
+    }
+}
+
+fn style(stage: &str) -> ProgressStyle {
+    let template = format!("  {stage:<15} [{{bar:30}}] {{pos}}/{{len}} {{per_sec:>10}} eta {{eta:<5}} {{msg}}");
+    ProgressStyle::with_template(&template).expect("a fixed template").progress_chars("=> ")
+}

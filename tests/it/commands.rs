@@ -1,0 +1,109 @@
+//! What a person types and reads.
+
+use crate::lab::{CLIPS, Lab, PICTURES};
+
+#[test]
+fn dry_run_says_what_is_due_and_why_and_exits_3() {
+    let lab = Lab::new();
+    let said = lab.pipeline(&["run", "all", "--dry-run"]).ended(3);
+    assert!(said.stdout.contains("6 to do"), "{}", said.stdout);
+    assert!(!lab.path("work").exists(), "a dry run writes nothing");
+    lab.run(&["all"]);
+    lab.pipeline(&["run", "all", "--dry-run"]).ended(0);
+    let said = lab.pipeline(&["run", "all", "--dry-run", "--set", "log-mel.n_mels=40"]).ended(3);
+    assert!(said.stdout.contains("params.n_mels 128 → 40"), "{}", said.stdout);
+}
+
+#[test]
+fn status_tells_what_is_done() {
+    let lab = Lab::new();
+    lab.run(&["log-mel"]);
+    let said = lab.pipeline(&["status"]).ended(0);
+    assert!(said.stdout.contains("up to date: 6 done"), "{}", said.stdout);
+    assert!(said.stdout.contains("encode-clip     6 to do"), "{}", said.stdout);
+    let json: serde_json::Value = serde_json::from_str(&lab.pipeline(&["status", "--json"]).ended(0).stdout).unwrap();
+    assert_eq!(json["items"], CLIPS);
+}
+
+#[test]
+fn no_file_is_needed_for_a_first_try() {
+    let lab = Lab::new();
+    std::fs::remove_file(lab.path("pipeline.toml")).unwrap();
+    lab.pipeline(&["run", "log-mel", "--data", "clips", "--work", "out"]).ended(0);
+    assert_eq!(lab.shards_in("out").len(), 1);
+    let said = lab.pipeline(&["run", "log-mel"]).ended(2);
+    assert!(said.stderr.contains("--data PATH"), "{}", said.stderr);
+}
+
+#[test]
+fn naming_extract_frames_keeps_pictures_named_as_in_the_reference() {
+    let lab = Lab::new();
+    lab.run(&["extract-frames"]);
+    let mut names: Vec<String> = std::fs::read_dir(lab.path("work/extract-frames"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".png"))
+        .collect();
+    names.sort();
+    assert_eq!(names.len(), CLIPS * PICTURES);
+    assert_eq!(names[0], "park-park-lisbon-0-1-01.png");
+    // And they are the command's pictures, byte for byte once decoded.
+    let reference = tempfile::tempdir().unwrap();
+    crate::lab::ffmpeg(
+        &["-i", lab.clip("park", 0, "mp4").to_str().unwrap(), "-vf", "fps=1", "-pix_fmt", "rgb24"],
+        &reference.path().join("%02d.png"),
+    );
+    for number in 1..=PICTURES {
+        let ours = image::open(lab.path(&format!("work/extract-frames/park-park-lisbon-0-1-{number:02}.png"))).unwrap();
+        let theirs = image::open(reference.path().join(format!("{number:02}.png"))).unwrap();
+        assert_eq!(ours.to_rgb8(), theirs.to_rgb8(), "picture {number}");
+    }
+}
+
+#[test]
+fn run_all_ends_with_a_table_and_streams_pictures() {
+    let lab = Lab::new();
+    let said = lab.pipeline(&["run", "all"]).ended(0);
+    assert!(said.stdout.contains("linear-probe") && said.stdout.contains("accuracy"), "{}", said.stdout);
+    let pictures = std::fs::read_dir(lab.path("work/extract-frames")).into_iter().flatten().count();
+    assert_eq!(pictures, 0, "`run all` keeps no pictures unless asked");
+    for product in ["linear-probe/model.json", "linear-probe/predictions.csv", "evaluate/metrics.json", "discover/items.csv"] {
+        assert!(lab.path("work").join(product).exists(), "{product}");
+    }
+}
+
+#[test]
+fn broken_and_missing_files_are_recorded_and_the_rest_is_done() {
+    let lab = Lab::new();
+    std::fs::write(lab.clip("park", 0, "mp4"), b"not a video").unwrap();
+    std::fs::write(lab.clip("tram", 1, "wav"), b"RIFF").unwrap();
+    let said = lab.pipeline(&["run", "log-mel", "encode-clip"]).ended(4);
+    assert!(said.stderr.contains("failed: encode-clip park-park-lisbon-0-1"), "{}", said.stderr);
+    let list = lab.pipeline(&["failures"]).ended(0).stdout;
+    assert_eq!(list.lines().count(), 2, "{list}");
+    // Lasting failures are not tried again, and are still told.
+    let again = lab.pipeline(&["run", "log-mel", "encode-clip", "--json"]).ended(4);
+    assert_eq!((again.computed("log-mel"), again.computed("encode-clip")), (0, 0));
+    let limited = lab.pipeline(&["run", "log-mel", "--work", "w2", "--set", "run.max_failures=0"]).ended(1);
+    assert!(limited.stderr.contains("run.max_failures = 0"), "{}", limited.stderr);
+}
+
+#[test]
+fn a_mistyped_word_gets_a_suggestion() {
+    let lab = Lab::new();
+    for (args, hint) in [
+        (&["run", "log-mell"][..], "did you mean `log-mel`?"),
+        (&["run", "all", "--set", "log-mel.n_mel=3"], "did you mean `n_mels`?"),
+        (&["explain", "log-mel", "park-park-lisbon-0-2"], "did you mean `park-park-lisbon-0-1`?"),
+    ] {
+        let said = lab.pipeline(args).ended(2);
+        assert!(said.stderr.contains(hint), "{args:?}: {}", said.stderr);
+    }
+}
+
+#[test]
+fn a_model_that_is_not_there_says_what_to_do() {
+    let lab = Lab::new();
+    let said = lab.pipeline(&["run", "encode-clip", "--set", "encode-clip.model=./nowhere"]).ended(1);
+    assert!(said.stderr.contains("nowhere") && said.stderr.starts_with("error: encode-clip:"), "{}", said.stderr);
+}

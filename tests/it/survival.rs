@@ -1,0 +1,257 @@
+//! Kills, torn files, deleted files: the defects that resumable tools are known for, by their numbers.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::lab::{CLIPS, Lab, ffmpeg};
+
+const STAGES: [&str; 3] = ["extract-frames", "log-mel", "encode-clip"];
+
+/// Every file below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn leftovers(lab: &Lab) -> Vec<PathBuf> {
+    files_below(&lab.path("work")).into_iter().filter(|p| p.to_str().unwrap().contains(".tmp-")).collect()
+}
+
+/// R1, R8, R12: `kill -9` at any instant, started again at once: same bytes, no lock, no leftovers, little redone.
+#[test]
+fn r01_killed_at_random_instants_ends_in_the_same_bytes() {
+    let clean = Lab::new();
+    let started = std::time::Instant::now();
+    clean.run(&STAGES);
+    let whole = started.elapsed();
+
+    let lab = Lab::new();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut kills = 0;
+    for _ in 0..25 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let mut args = vec!["run"];
+        args.extend(STAGES);
+        args.extend(["--json", "--set", "run.publish_every=0.01"]);
+        let mut child = lab.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64((seed >> 40) as f64 / f64::from(1 << 24)));
+        if child.try_wait().unwrap().is_none() {
+            kills += 1;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let last = lab.run(&STAGES);
+    eprintln!("{kills} kills; the last run computed {:?}", last.stages());
+    assert!(kills >= 5, "only {kills} of 25 runs were still alive when killed");
+    assert_eq!(lab.shards(), clean.shards());
+    assert_eq!(leftovers(&lab), Vec::<PathBuf>::new());
+}
+
+/// R2: a damaged shard is found, named, set aside and rebuilt.
+#[test]
+fn r02_truncated_and_flipped_shards_are_rebuilt() {
+    let lab = Lab::new();
+    lab.run(&STAGES);
+    let before = lab.shards();
+    let names: Vec<&String> = before.keys().collect();
+    // Truncated: any run notices.
+    let truncated = lab.path("work").join(names[0]);
+    let bytes = std::fs::read(&truncated).unwrap();
+    std::fs::write(&truncated, &bytes[..bytes.len() / 2]).unwrap();
+    let said = lab.run(&STAGES);
+    assert!(said.stdout.contains("was damaged"), "{}", said.stdout);
+    assert_eq!(lab.shards(), before);
+    // Flipped within a value: `verify` notices.
+    let flipped = lab.path("work").join(names[names.len() - 1]);
+    let mut bytes = std::fs::read(&flipped).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 0x10;
+    std::fs::write(&flipped, &bytes).unwrap();
+    let said = lab.pipeline(&["verify"]).ended(1);
+    assert!(said.stdout.contains("damaged"), "{}", said.stdout);
+    lab.run(&STAGES);
+    assert_eq!(lab.shards(), before);
+    lab.pipeline(&["verify"]).ended(0);
+}
+
+/// R2 for pictures: a picture with other bytes is found by `verify` and made again.
+#[test]
+fn r02_damaged_pictures_are_rebuilt() {
+    let lab = Lab::new();
+    lab.run(&["extract-frames"]);
+    let picture = lab.path("work/extract-frames/tram-tram-lisbon-2-1-02.png");
+    let good = std::fs::read(&picture).unwrap();
+    std::fs::write(&picture, &good[..good.len() - 9]).unwrap();
+    lab.pipeline(&["verify"]).ended(1);
+    assert_eq!(lab.run(&["extract-frames"]).computed("extract-frames"), 1);
+    assert_eq!(std::fs::read(&picture).unwrap(), good);
+}
+
+/// R4: same path, same size, same modification time, other content.
+#[test]
+fn r04_content_replaced_behind_an_old_time_stamp_is_noticed() {
+    let lab = Lab::new();
+    let path = lab.clip("tram", 0, "wav");
+    let old_time = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let stamp = |path: &Path| {
+        std::fs::File::options().append(true).open(path).unwrap().set_modified(old_time).unwrap();
+    };
+    stamp(&path);
+    lab.run(&["log-mel"]);
+    let size = std::fs::metadata(&path).unwrap().len();
+    ffmpeg(&["-f", "lavfi", "-i", "sine=f=1234:r=48000:d=3", "-ac", "2", "-c:a", "pcm_s24le"], &path);
+    stamp(&path);
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
+    assert_eq!(lab.run(&["log-mel"]).computed("log-mel"), 1);
+}
+
+/// R5: one parameter at a time, for the ones that peers forget.
+#[test]
+fn r05_a_changed_parameter_never_reuses_old_output() {
+    let lab = Lab::new();
+    lab.run(&STAGES);
+    for (stage, set) in [
+        ("log-mel", "log-mel.hop_length=320"),
+        ("log-mel", "log-mel.fmax=12000"),
+        ("log-mel", "log-mel.mel_scale=htk"),
+        ("encode-clip", "encode-clip.preprocessing=openai"),
+        ("encode-clip", "encode-clip.normalize=true"),
+        ("extract-frames", "extract-frames.fps=2"),
+    ] {
+        let said = lab.run(&[&STAGES[..], &["--set", set]].concat());
+        assert_eq!(said.computed(stage), CLIPS as u64, "{set}");
+    }
+}
+
+/// R6: torn bookkeeping is a cache miss, not a loss.
+#[test]
+fn r06_torn_or_deleted_bookkeeping_costs_nothing() {
+    let lab = Lab::new();
+    lab.run(&STAGES);
+    let before = lab.shards();
+    for file in files_below(&lab.path("work/.pipeline/v1")) {
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    }
+    assert!(lab.run(&STAGES).stages().values().all(|(computed, _, _)| *computed == 0));
+    std::fs::remove_dir_all(lab.path("work/.pipeline")).unwrap();
+    assert!(lab.run(&STAGES).stages().values().all(|(computed, _, _)| *computed == 0));
+    assert_eq!(lab.shards(), before);
+}
+
+/// R7: listed as done, file missing.
+#[test]
+fn r07_deleted_outputs_are_made_again() {
+    let lab = Lab::new();
+    lab.run(&["all"]);
+    lab.run(&["extract-frames"]);
+    let before = lab.shards();
+    std::fs::remove_file(lab.path("work/log-mel/00001-of-00002.h5")).unwrap();
+    std::fs::remove_file(lab.path("work/extract-frames/park-park-lisbon-1-1-03.png")).unwrap();
+    std::fs::remove_file(lab.path("work/linear-probe/model.json")).unwrap();
+    let said = lab.run(&["all", "extract-frames"]);
+    assert_eq!((said.computed("log-mel"), said.computed("extract-frames"), said.computed("encode-clip")), (2, 1, 0));
+    assert!(lab.path("work/linear-probe/model.json").exists());
+    assert_eq!(lab.shards(), before);
+}
+
+/// R9: an input edited while it is read is never recorded under a hash that its value does not have.
+#[test]
+fn r09_an_input_that_changes_during_the_run_is_refused_or_exact() {
+    let lab = Lab::new();
+    let path = lab.clip("park", 0, "wav");
+    let tone = |f: u32| {
+        let out = lab.path("tone.wav");
+        let source = format!("sine=f={f}:r=48000:d=30");
+        ffmpeg(&["-f", "lavfi", "-i", &source, "-ac", "2", "-c:a", "pcm_s24le"], &out);
+        std::fs::read(out).unwrap()
+    };
+    let variants = [tone(300), tone(900)];
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let said = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0.. {
+                if done.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                std::fs::write(&path, &variants[turn % 2]).unwrap();
+            }
+        });
+        let said = lab.pipeline(&["run", "log-mel", "--json"]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        said
+    });
+    // Whatever was recorded, with the file at rest the store ends as if it had never moved.
+    std::fs::write(&path, &variants[0]).unwrap();
+    eprintln!("while it changed: exit {}, {:?}", said.code, said.stages());
+    lab.run(&["log-mel"]);
+    let reference = Lab::new();
+    std::fs::write(reference.clip("park", 0, "wav"), &variants[0]).unwrap();
+    reference.run(&["log-mel"]);
+    assert_eq!(lab.shards(), reference.shards());
+}
+
+/// R10: what a crashed process left is removed, and nothing that is needed.
+#[test]
+fn r10_gc_removes_what_no_plan_needs_and_nothing_else() {
+    let lab = Lab::new();
+    lab.run(&STAGES);
+    lab.run(&["log-mel", "--set", "log-mel.n_mels=40"]);
+    let superseded = files_below(&lab.path("work/.pipeline/v1/parts"));
+    assert!(!superseded.is_empty(), "the first values were put aside");
+    // They are needed while the plan asks for them …
+    lab.pipeline(&["gc"]).ended(0);
+    assert_eq!(files_below(&lab.path("work/.pipeline/v1/parts")), superseded);
+    // … and not when it asks for the present ones.
+    let set = ["--set", "log-mel.n_mels=40"];
+    let dry = lab.pipeline(&[&["gc", "--dry-run"][..], &set].concat()).ended(0);
+    assert!(dry.stdout.contains("would remove"), "{}", dry.stdout);
+    assert_eq!(files_below(&lab.path("work/.pipeline/v1/parts")), superseded);
+    let before = lab.shards();
+    lab.pipeline(&[&["gc"][..], &set].concat()).ended(0);
+    assert_eq!(files_below(&lab.path("work/.pipeline/v1/parts")), Vec::<PathBuf>::new());
+    assert_eq!(lab.shards(), before);
+}
+
+/// R11, R13: a failure is kept and told; a success on a later try is the same hit as one on the first.
+#[test]
+fn r13_a_success_on_a_later_try_is_the_same_value() {
+    let lab = Lab::new();
+    let path = lab.clip("park", 1, "wav");
+    let good = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("nowhere", &path).unwrap();
+    lab.pipeline(&["run", "log-mel"]).ended(4);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(lab.run(&["log-mel"]).computed("log-mel"), 1);
+    let clean = Lab::new();
+    clean.run(&["log-mel"]);
+    assert_eq!(lab.shards(), clean.shards());
+}
+
+/// An orderly stop: SIGTERM publishes what is finished and exits 75; the next run goes on from there.
+#[test]
+fn a_signal_drains_and_the_next_run_goes_on() {
+    let lab = Lab::new();
+    let mut child = lab.command(&["run", "log-mel", "encode-clip"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(150));
+    let pid = rustix::process::Pid::from_child(&child);
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(0 | 75)) || code.is_none(), "{code:?}");
+    let clean = Lab::new();
+    clean.run(&["log-mel", "encode-clip"]);
+    lab.run(&["log-mel", "encode-clip"]);
+    assert_eq!(lab.shards(), clean.shards());
+}
