@@ -1,0 +1,95 @@
+//! Triangular mel filters, as `librosa.filters.mel` defines them, stored sparse.
+
+use crate::params::{MelNorm, MelScale};
+
+/// Triangles over the bins of a Fourier transform: band `m` rises from `f[m]` to `f[m+1]` and falls to `f[m+2]`, where `f`
+/// are `n_mels + 2` points equally spaced in mel between `fmin` and `fmax`.
+#[derive(Debug, Clone)]
+pub(crate) struct Filterbank {
+    bands: Vec<Band>,
+    weights: Vec<f64>,
+}
+
+/// The bins under one triangle: `weights[offset..offset + len]` apply to bins `first..first + len`.
+#[derive(Debug, Clone, Copy)]
+struct Band {
+    first: usize,
+    offset: usize,
+    len: usize,
+}
+
+/// Slaney's scale: 3 mels per 200 Hz up to 1 kHz, 27 mels per factor 6.4 above.
+const LINEAR_HZ_PER_MEL: f64 = 200.0 / 3.0;
+const BREAK_HZ: f64 = 1000.0;
+const BREAK_MEL: f64 = BREAK_HZ / LINEAR_HZ_PER_MEL;
+
+fn log_step() -> f64 {
+    6.4_f64.ln() / 27.0
+}
+
+pub(crate) fn hz_to_mel(hz: f64, scale: MelScale) -> f64 {
+    match scale {
+        MelScale::Htk => 2595.0 * (1.0 + hz / 700.0).log10(),
+        MelScale::Slaney if hz >= BREAK_HZ => BREAK_MEL + (hz / BREAK_HZ).ln() / log_step(),
+        MelScale::Slaney => hz / LINEAR_HZ_PER_MEL,
+    }
+}
+
+pub(crate) fn mel_to_hz(mel: f64, scale: MelScale) -> f64 {
+    match scale {
+        MelScale::Htk => 700.0 * (10_f64.powf(mel / 2595.0) - 1.0),
+        MelScale::Slaney if mel >= BREAK_MEL => BREAK_HZ * (log_step() * (mel - BREAK_MEL)).exp(),
+        MelScale::Slaney => mel * LINEAR_HZ_PER_MEL,
+    }
+}
+
+/// The `n_mels + 2` edges in Hz.
+pub(crate) fn mel_edges(n_mels: usize, fmin: f64, fmax: f64, scale: MelScale) -> Vec<f64> {
+    let (lo, hi) = (hz_to_mel(fmin, scale), hz_to_mel(fmax, scale));
+    let step = (hi - lo) / (n_mels + 1) as f64;
+    (0..n_mels + 2).map(|i| mel_to_hz(lo + step * i as f64, scale)).collect()
+}
+
+impl Filterbank {
+    pub(crate) fn new(sample_rate: u32, n_fft: usize, edges: &[f64], norm: MelNorm) -> Filterbank {
+        let bin_hz = f64::from(sample_rate) / n_fft as f64;
+        let mut bank = Filterbank { bands: Vec::new(), weights: Vec::new() };
+        for edge in edges.windows(3) {
+            let (lo, mid, hi) = (edge[0], edge[1], edge[2]);
+            let height = match norm {
+                MelNorm::Slaney => 2.0 / (hi - lo),
+                MelNorm::None => 1.0,
+            };
+            let weight = |bin: usize| {
+                let hz = bin as f64 * bin_hz;
+                ((hz - lo) / (mid - lo)).min((hi - hz) / (hi - mid)).max(0.0) * height
+            };
+            let first = (0..=n_fft / 2).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
+            let len = (first..=n_fft / 2).take_while(|&bin| weight(bin) > 0.0).count();
+            bank.bands.push(Band { first, offset: bank.weights.len(), len });
+            bank.weights.extend((first..first + len).map(weight));
+        }
+        bank
+    }
+
+    /// Bands under whose triangle no bin lies: their energy is always 0.
+    pub(crate) fn empty_bands(&self) -> Vec<usize> {
+        (0..self.bands.len()).filter(|&m| self.bands[m].len == 0).collect()
+    }
+
+    /// `mel[m] = sum over bins of weight[m][bin] * spectrum[bin]`.
+    pub(crate) fn apply(&self, spectrum: &[f64], mel: &mut [f64]) {
+        for (band, out) in self.bands.iter().zip(mel) {
+            let weights = &self.weights[band.offset..band.offset + band.len];
+            let bins = &spectrum[band.first..band.first + band.len];
+            *out = weights.iter().zip(bins).map(|(w, s)| w * s).sum();
+        }
+    }
+
+    /// First bin and weights of one band.
+    #[cfg(test)]
+    pub(crate) fn band(&self, m: usize) -> (usize, &[f64]) {
+        let band = self.bands[m];
+        (band.first, &self.weights[band.offset..band.offset + band.len])
+    }
+}
