@@ -1,0 +1,83 @@
+//! A split by whole groups, for data sets that name none.
+//!
+//! A group is `test` if its hash, as a number in 0..1, is below the fraction: which side a group is on depends on its own name
+//! and the seed and on nothing else, so it stays where it is when items or groups are added. Hashes know nothing of classes, so a class with few
+//! groups can end up with all of them on one side; then the one group that costs least is moved (the train group with the lowest hash, or the test group with the
+//! highest), if that takes no other class's last one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::Item;
+
+/// The splits that there are.
+pub const NAMES: [&str; 3] = ["train", "val", "test"];
+
+/// Writes `train` or `test` into every item and says what was done. Items without a group are groups of their own.
+pub fn assign(items: &mut [Item], test_fraction: f64, seed: u64) -> Vec<String> {
+    let mut hash: BTreeMap<String, f64> = BTreeMap::new();
+    let mut classes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for item in &*items {
+        let group = group_name(item);
+        hash.entry(group.clone()).or_insert_with_key(|group| unit_hash(group, seed));
+        classes.entry(item.label.clone().unwrap_or_default()).or_default().insert(group);
+    }
+    let mut test: BTreeSet<String> = hash.iter().filter(|&(_, &h)| h < test_fraction).map(|(g, _)| g.clone()).collect();
+
+    let mut lacking = Vec::new();
+    for (class, groups) in &classes {
+        let in_test = groups.iter().filter(|g| test.contains(*g)).count();
+        let (side, to_test) = match (in_test, groups.len() - in_test) {
+            (0, _) => ("test", true),
+            (_, 0) => ("train", false),
+            _ => continue,
+        };
+        // A group may hold several classes; moving it must not leave another class without this side.
+        let spare = |group: &&String| {
+            classes
+                .values()
+                .filter(|others| others.contains(*group))
+                .all(|others| others.iter().filter(|other| test.contains(*other) != to_test).count() > 1)
+        };
+        let key = |group: &&String| if to_test { hash[*group] } else { -hash[*group] };
+        match groups.iter().filter(spare).min_by(|a, b| key(a).total_cmp(&key(b))) {
+            Some(group) if to_test => test.insert(group.clone()),
+            Some(group) => test.remove(&group.clone()),
+            None => {
+                lacking.push(format!("the class `{class}` has no group in {side}: it has {} in all", groups.len()));
+                continue;
+            }
+        };
+    }
+
+    for item in items.iter_mut() {
+        let side = if test.contains(&group_name(item)) { "test" } else { "train" };
+        item.split = Some(side.to_owned());
+    }
+    let tested = items.iter().filter(|item| item.split.as_deref() == Some("test")).count();
+    let alone = items.iter().filter(|item| item.group.is_none()).count();
+    let mut notes = vec![format!(
+        "the data set names no split; {tested} of {} items are test, by the hash of {} groups",
+        items.len(),
+        hash.len()
+    )];
+    if alone > 0 {
+        notes.push(format!(
+            "{alone} items have no group and were split one by one: if some are of one recording, name groups or the test figure will flatter"
+        ));
+    }
+    notes.extend(lacking);
+    notes
+}
+
+/// The group of an item; the prefixes keep a group `x` and a lone item `x` apart.
+fn group_name(item: &Item) -> String {
+    item.group.as_ref().map_or_else(|| format!("item {}", item.id), |group| format!("group {group}"))
+}
+
+/// BLAKE3 of seed and name, as a number in 0..1 (53 bits).
+fn unit_hash(group: &str, seed: u64) -> f64 {
+    let digest = blake3::hash(format!("{seed} {group}").as_bytes());
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest.as_bytes()[..8]);
+    (u64::from_le_bytes(head) >> 11) as f64 / (1_u64 << 53) as f64
+}
