@@ -47,7 +47,7 @@ pub struct Run {
     /// Whether `run all` keeps the pictures as files. Off: they only pass through memory.
     pub keep_frames: bool,
     /// `auto` (a GPU where the build and the machine have one), `cpu`, or `cuda:N`.
-    pub device: String,
+    pub device: encode_clip::DeviceChoice,
     /// Pictures per call of the encoder.
     pub batch_size: usize,
     /// Clips decoded at the same time; 0: one per core.
@@ -64,7 +64,7 @@ impl Default for Run {
     fn default() -> Self {
         Run {
             keep_frames: false,
-            device: "auto".to_string(),
+            device: encode_clip::DeviceChoice::Auto,
             batch_size: 32,
             jobs: 0,
             publish_every: 5.0,
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn set_wins_over_the_file_and_needs_no_quotes() {
         let config = load("[run]\nbatch_size = 8\ndevice = \"auto\"\n", &["run.batch_size=4", "run.device=cpu"]).expect("good");
-        assert_eq!((config.run.batch_size, config.run.device.as_str()), (4, "cpu"));
+        assert_eq!((config.run.batch_size, config.run.device), (4, encode_clip::DeviceChoice::Cpu));
     }
 
     #[test]

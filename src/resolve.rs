@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use contract::{Cause, Column, ColumnSpec, Decl, Failure, Item, Rows, Values};
+use contract::{Cause, ColumnSpec, Decl, Failure, Item, Rows};
 use serde_json::{Value, json};
 
 use crate::config::Config;
@@ -88,12 +88,12 @@ pub struct ClipScience {
 impl ClipScience {
     /// Picture preprocessing as the checkpoint wants it, with its own scratch memory.
     pub fn preprocess(&self) -> encode_clip::Preprocess {
-        encode_clip::Preprocess::new(&self.checkpoint, &self.spec)
+        encode_clip::Preprocess::new(&self.checkpoint, self.spec.preprocessing).expect("tried once when it was resolved")
     }
 
     /// The rows of one item.
-    pub fn rows(&self, embeddings: Vec<f32>, times: Vec<f64>) -> Rows {
-        encode_clip::rows(embeddings, times, &self.spec)
+    pub fn rows(&self, embeddings: Vec<f32>, times: Vec<f64>) -> Result<Rows, Failure> {
+        encode_clip::rows(embeddings, times, self.spec.dtype).map_err(|e| Failure::from_error(&e))
     }
 }
 
@@ -146,7 +146,9 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
             let facts = json!({ "model": model_digest(&checkpoint, digests)? });
             let inputs = json!({ "frames": frames_template.value() });
             let template = Template::new(decl.id, decl.version, &spec, facts, inputs);
-            let columns = encode_clip::columns(checkpoint.describe().projection_dim, &spec);
+            // Asked for here so that a checkpoint that cannot say how to prepare pictures is refused before any work.
+            encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(decl.id, &e))?;
+            let columns = encode_clip::columns(checkpoint.describe().projection_dim, spec.dtype);
             science.clip = Some(ClipScience { spec, checkpoint });
             ItemStage { decl, source: Source::Pictures, template, columns, pictures: None }
         };
@@ -169,9 +171,4 @@ fn model_digest(checkpoint: &encode_clip::Checkpoint, digests: &Digests) -> Resu
 /// Parameters that cannot be, with the stage's name before them.
 pub(crate) fn refuse(stage: &'static str, error: &dyn std::error::Error) -> Error {
     Error::Stage { stage, message: error.to_string() }
-}
-
-/// A column of one scalar per row, for the rows that the runner makes itself.
-pub(crate) fn scalar(name: &str, values: Values) -> Column {
-    Column { name: name.to_string(), width: None, values }
 }

@@ -224,8 +224,8 @@ impl<'a> Worker<'a> {
 
     fn send_pixels(&mut self, item: usize, picture: &Picture) -> Result<(), Disconnected> {
         let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
-        let mut pixels = vec![0.0; preprocess.len()];
-        preprocess.apply(picture, &mut pixels);
+        let mut pixels = vec![0.0; preprocess.values()];
+        preprocess.apply(picture, &mut pixels).expect("a decoded picture is not empty and the buffer is of the model's size");
         let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
         encoder.send(ToEncoder::Frame { item, pixels }).map_err(|_| Disconnected)
     }

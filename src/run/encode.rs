@@ -49,7 +49,7 @@ struct Open {
 /// Runs until every sender is gone.
 pub fn run(
     clip: &ClipScience,
-    encoder: &mut encode_clip::Encoder,
+    encoder: &encode_clip::Encoder,
     batch_size: usize,
     stage: usize,
     inbox: &Receiver<ToEncoder>,
@@ -92,7 +92,7 @@ struct Batch {
 
 impl Batch {
     /// Encodes what is there and gives every embedding to its item; returns the items touched.
-    fn encode(&mut self, encoder: &mut encode_clip::Encoder, open: &mut HashMap<usize, Open>) -> Result<Vec<usize>> {
+    fn encode(&mut self, encoder: &encode_clip::Encoder, open: &mut HashMap<usize, Open>) -> Result<Vec<usize>> {
         if self.items.is_empty() {
             return Ok(Vec::new());
         }
@@ -129,8 +129,8 @@ fn send_complete(
         }
         let entry = open.remove(item).expect("just seen");
         if let Some((key, content, times)) = entry.end {
-            let rows = clip.rows(entry.embeddings, times);
-            send(stage, Finished { item: *item, key, content, outcome: Outcome::Computed(Ok(rows)) }, to_writer)?;
+            let outcome = Outcome::Computed(clip.rows(entry.embeddings, times));
+            send(stage, Finished { item: *item, key, content, outcome }, to_writer)?;
         }
     }
     Ok(())

@@ -191,11 +191,23 @@ fn item_stages(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) ->
     };
 
     let clip_stage = plans.iter().position(|plan| plan.decl.id == encode_clip::DECL.id && due(plan));
-    let mut encoder = match (clip_stage, &science.clip) {
+    let encoder = match (clip_stage, &science.clip) {
         (Some(_), Some(clip)) => {
-            let encoder = encode_clip::Encoder::load(&clip.checkpoint, &clip.spec, &config.run.device, config.run.batch_size)
+            let encoder = encode_clip::Encoder::load(&clip.checkpoint, &clip.spec, config.run.device, config.run.batch_size)
                 .map_err(|e| crate::resolve::refuse(encode_clip::DECL.id, &e))?;
-            let model = format!("{} on {}", clip.checkpoint.describe().name, encoder.backend());
+            let backend = encoder.backend();
+            let random = if clip.checkpoint.describe().random_weights { " (RANDOM weights)" } else { "" };
+            let model = format!(
+                "{}{random} on {} ({}, {})",
+                clip.checkpoint.describe().name,
+                backend.device,
+                backend.instructions,
+                backend.library
+            );
+            if !encoder.unexpected_tensors().is_empty() {
+                let names = encoder.unexpected_tensors().join(", ");
+                reporter.report(&Event::Warning { message: format!("the checkpoint has tensors that are not used: {names}") });
+            }
             reporter.report(&Event::ModelLoaded { stage: encode_clip::DECL.id, model });
             Some(encoder)
         }
@@ -241,7 +253,7 @@ fn item_stages(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) ->
             }));
         }
         drop((task_in, to_encoder));
-        if let (Some(encoder), Some(clip), Some(stage)) = (&mut encoder, &science.clip, clip_stage) {
+        if let (Some(encoder), Some(clip), Some(stage)) = (&encoder, &science.clip, clip_stage) {
             let (to_writer, batch_size) = (to_writer.clone(), config.run.batch_size);
             threads.push(scope.spawn(move || encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)));
         } else {

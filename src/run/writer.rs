@@ -279,18 +279,18 @@ impl<'a> StageWriter<'a> {
     }
 
     fn write(&mut self, path: &Path, header: &Header, members: &[(usize, &Slot)]) -> Result<()> {
-        let mut writer = shard::Writer::create(path, header, members.len()).in_shard(path)?;
+        let mut writer = shard::Writer::create(path, header, Some(members.len())).in_shard(path)?;
         for (item, slot) in members {
             let id = self.items[*item].id.as_str();
             match slot {
                 Slot::Open => return Err(Error::Internal(format!("{id} has no value to write"))),
                 Slot::Waiting(Finished { key, content, outcome: Outcome::Computed(outcome), .. }) => {
-                    writer.push(&Entry { id, key: *key, content: *content, outcome: outcome.as_ref() }).in_shard(path)?;
+                    writer.push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() }).in_shard(path)?;
                 }
                 Slot::Waiting(_) => return Err(Error::Internal(format!("{id} is known and waiting at once"))),
                 Slot::Stored { source, key, content, .. } => {
                     let outcome = self.load(source)?;
-                    writer.push(&Entry { id, key: *key, content: *content, outcome: outcome.as_ref() }).in_shard(path)?;
+                    writer.push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() }).in_shard(path)?;
                 }
             }
         }
