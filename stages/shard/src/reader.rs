@@ -23,13 +23,13 @@ impl Shard {
     /// Opens a shard: reads the header and the item table, and compares the datasets' shapes with both. The rows stay where they are.
     pub fn open(path: &Path) -> Result<Shard, ShardError> {
         let file_bytes = superblock::check(path)?;
-        let file = File::with_options()
-            .with_fapl(|p| p.file_locking(false))
-            .open(path)
-            .map_err(|e| match ShardError::library("open the file", &e) {
-                ShardError::Library { message, .. } => ShardError::damaged("file", message),
-                other => other,
-            })?;
+        let file =
+            File::with_options().with_fapl(|p| p.file_locking(false)).open(path).map_err(
+                |e| match ShardError::library("open the file", &e) {
+                    ShardError::Library { message, .. } => ShardError::damaged("file", message),
+                    other => other,
+                },
+            )?;
         let (header, columns) = read_header(&file, file_bytes)?;
         let items = table::read(&file, file_bytes)?;
         let rows = items.iter().map(|item| item.outcome.as_ref().map_or(0, |rows| rows.len())).sum();

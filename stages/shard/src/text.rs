@@ -17,15 +17,42 @@ const MAX_WIDTH: usize = 1 << 16;
 macro_rules! with_capacity {
     ($width:expr, $B:ident => $body:expr) => {
         match $width {
-            0..=16 => { const $B: usize = 16; $body }
-            17..=32 => { const $B: usize = 32; $body }
-            33..=64 => { const $B: usize = 64; $body }
-            65..=128 => { const $B: usize = 128; $body }
-            129..=256 => { const $B: usize = 256; $body }
-            257..=512 => { const $B: usize = 512; $body }
-            513..=1024 => { const $B: usize = 1024; $body }
-            1025..=8192 => { const $B: usize = 8192; $body }
-            _ => { const $B: usize = MAX_WIDTH; $body }
+            0..=16 => {
+                const $B: usize = 16;
+                $body
+            }
+            17..=32 => {
+                const $B: usize = 32;
+                $body
+            }
+            33..=64 => {
+                const $B: usize = 64;
+                $body
+            }
+            65..=128 => {
+                const $B: usize = 128;
+                $body
+            }
+            129..=256 => {
+                const $B: usize = 256;
+                $body
+            }
+            257..=512 => {
+                const $B: usize = 512;
+                $body
+            }
+            513..=1024 => {
+                const $B: usize = 1024;
+                $body
+            }
+            1025..=8192 => {
+                const $B: usize = 8192;
+                $body
+            }
+            _ => {
+                const $B: usize = MAX_WIDTH;
+                $body
+            }
         }
     };
 }

@@ -193,9 +193,7 @@ impl Growing {
     fn finish(mut self, file: &File) -> hdf5::Result<()> {
         let all = 0..self.values.len();
         match self.dataset.take() {
-            Some(dataset) if self.waiting > 0 => {
-                append_rows(&dataset, &self.spec, self.written, &self.values, all)
-            }
+            Some(dataset) if self.waiting > 0 => append_rows(&dataset, &self.spec, self.written, &self.values, all),
             Some(_) => Ok(()),
             None => {
                 let dataset = self.create(file, Extent0::Final(self.waiting))?;
@@ -230,7 +228,11 @@ fn append_rows(
 fn no_rows(columns: &[ColumnSpec]) -> Rows {
     let columns = columns
         .iter()
-        .map(|spec| contract::Column { name: spec.name.clone(), width: spec.width, values: element::empty(spec.element) })
+        .map(|spec| contract::Column {
+            name: spec.name.clone(),
+            width: spec.width,
+            values: element::empty(spec.element),
+        })
         .collect();
     Rows { len: 0, columns }
 }
