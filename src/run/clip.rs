@@ -11,9 +11,9 @@
 
 use std::path::Path;
 
-use contract::{Cause, Column, Failure, Item, Picture, Rows, Values};
+use contract::{Cause, Failure, Item, Picture, Rows};
 use crossbeam_channel::Sender;
-use extract_frames::Pick;
+use extract_frames::{Pick, PictureRows};
 
 use crate::key::{Content, Key, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
@@ -125,7 +125,7 @@ impl<'a> Worker<'a> {
             }
             (Ok((path, stamp, content)), Source::Pictures) => self.pictures(item, path, stamp, content, &due),
             (Ok((path, stamp, content)), Source::Sound) => {
-                let outcome = self.sound(path).and_then(|rows| unchanged(path, stamp).map(|()| rows));
+                let outcome = guarded(|| self.sound(path)).and_then(|rows| unchanged(path, stamp).map(|()| rows));
                 self.send(due[0].position, item, due[0].key, content, Outcome::Computed(outcome))
             }
         }
@@ -150,24 +150,27 @@ impl<'a> Worker<'a> {
         let stage = |id: &str| due.iter().find(|d| self.context.plans[d.position].decl.id == id);
         let (files, embedding) = (stage(extract_frames::DECL.id), stage(encode_clip::DECL.id));
         let mut rows = PictureRows::default();
+        let mut times = Vec::new();
         let mut broken = None;
-        let decoded = self.each_picture(item, path, &mut |worker, pick, picture| {
-            if files.is_some() {
-                worker.keep_picture(item, pick, picture, &mut rows)?;
-            }
-            if embedding.is_some() && worker.send_pixels(item, picture).is_err() {
-                broken = Some(Disconnected);
-                return Err(Failure::new(Cause::Internal, "the run is ending"));
-            }
-            rows.times.push(pick.time);
-            Ok(())
+        let decoded = guarded(|| {
+            self.each_picture(path, &mut |worker, pick, picture| {
+                if files.is_some() {
+                    worker.keep_picture(item, pick, picture, &mut rows)?;
+                }
+                if embedding.is_some() && worker.send_pixels(item, picture).is_err() {
+                    broken = Some(Disconnected);
+                    return Err(Failure::new(Cause::Internal, "the run is ending"));
+                }
+                times.push(pick.time);
+                Ok(())
+            })
         });
         if let Some(disconnected) = broken {
             return Err(disconnected);
         }
         let decoded = decoded.and_then(|()| unchanged(path, stamp));
         if let Some(embedding) = embedding {
-            let times = decoded.clone().map(|()| rows.times.clone());
+            let times = decoded.clone().map(|()| times);
             let end = ToEncoder::End { item, key: embedding.key, content, times };
             let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
             encoder.send(end).map_err(|_| Disconnected)?;
@@ -182,17 +185,11 @@ impl<'a> Worker<'a> {
     /// Calls `each` for every picture of the clip, in order.
     fn each_picture(
         &mut self,
-        item: usize,
         path: &Path,
         each: &mut dyn FnMut(&mut Self, &Pick, &Picture) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let _ = item;
         let mut video = media::Video::open(path).map_err(|e| Failure::from_error(&e))?;
-        let picks = extract_frames::select(video.timeline(), &self.context.science.frames);
-        if picks.is_empty() {
-            let message = "too short for a single picture: a clip must last at least half of one period of `fps`";
-            return Err(Failure::new(Cause::TooShort, message));
-        }
+        let picks = extract_frames::select(video.timeline(), &self.context.science.frames).map_err(|e| Failure::from_error(&e))?;
         let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
         frames.dedup();
         let mut outcome = Ok(());
@@ -218,7 +215,7 @@ impl<'a> Worker<'a> {
         let path = self.context.work.stage(extract_frames::DECL.id).join(name);
         // Synced before the row that vouches for it is published; see `StageWriter`.
         place_bytes(&path, &bytes).map_err(|e| Failure::new(Cause::Unreadable, format!("the picture cannot be written: {e}")))?;
-        rows.push(pick, picture, &bytes);
+        rows.push(pick, picture, blake3::hash(&bytes).as_bytes());
         Ok(())
     }
 
@@ -236,37 +233,11 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// The rows of `extract-frames`: what its picture files are.
-#[derive(Default)]
-struct PictureRows {
-    times: Vec<f64>,
-    pts: Vec<f64>,
-    width: Vec<i64>,
-    height: Vec<i64>,
-    digest: Vec<u8>,
-}
-
-impl PictureRows {
-    fn push(&mut self, pick: &Pick, picture: &Picture, file: &[u8]) {
-        self.pts.push(pick.pts_seconds);
-        self.width.push(picture.width as i64);
-        self.height.push(picture.height as i64);
-        self.digest.extend_from_slice(blake3::hash(file).as_bytes());
-    }
-
-    fn into_rows(self) -> Rows {
-        let column = |name: &str, width, values| Column { name: name.to_string(), width, values };
-        Rows {
-            len: self.times.len(),
-            columns: vec![
-                column("time", None, Values::F64(self.times)),
-                column("pts", None, Values::F64(self.pts)),
-                column("width", None, Values::I64(self.width)),
-                column("height", None, Values::I64(self.height)),
-                column("digest", Some(32), Values::U8(self.digest)),
-            ],
-        }
-    }
+/// Turns a panic in a decoder into a failure of this item.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
+        Err(Failure::new(Cause::Internal, format!("a defect of this program: {}", super::panic_message(&*panic))))
+    })
 }
 
 /// Why a file cannot be looked at, as data.

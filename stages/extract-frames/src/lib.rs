@@ -41,10 +41,12 @@
 
 mod params;
 mod picture;
+mod rows;
 mod select;
 
 pub use params::{FileSpec, Format, FrameSpec, Params, ParamsError, Rate, Spec};
 pub use picture::{encode_picture, picture_name};
+pub use rows::{PictureRows, columns};
 pub use select::{MAX_PICKS, Pick, select};
 
 /// The declaration of this stage.

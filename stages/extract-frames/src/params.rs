@@ -34,6 +34,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every format.
+    pub const ALL: [Format; 2] = [Format::Png, Format::Jpeg];
+
     /// The name in parameters and messages.
     pub fn name(self) -> &'static str {
         match self {
