@@ -89,20 +89,24 @@ pub(crate) fn append(to: &mut Values, from: &Values, range: Range<usize>) {
 }
 
 /// Hands out the values as little-endian bytes, in pieces.
-pub(crate) fn le_bytes(values: &Values, mut sink: impl FnMut(&[u8])) {
-    const VALUES: usize = 2048;
-    let mut buffer = [0_u8; VALUES * 8];
-    for_each_element!(values, v => {
-        for piece in v.chunks(VALUES) {
-            let mut end = 0;
-            for value in piece {
-                let bytes = value.to_le_bytes();
-                buffer[end..end + bytes.len()].copy_from_slice(&bytes);
-                end += bytes.len();
-            }
-            sink(&buffer[..end]);
+pub(crate) fn le_bytes(values: &Values, sink: impl FnMut(&[u8])) {
+    match values {
+        Values::U8(v) => pack(v, u8::to_le_bytes, sink),
+        Values::I64(v) => pack(v, i64::to_le_bytes, sink),
+        Values::F16(v) => pack(v, f16::to_le_bytes, sink),
+        Values::F32(v) => pack(v, f32::to_le_bytes, sink),
+        Values::F64(v) => pack(v, f64::to_le_bytes, sink),
+    }
+}
+
+fn pack<T: Copy, const N: usize>(values: &[T], to_le_bytes: impl Fn(T) -> [u8; N], mut sink: impl FnMut(&[u8])) {
+    let mut buffer = [0_u8; 16 << 10]; // what BLAKE3 hashes in one go with its widest instructions
+    for piece in values.chunks(buffer.len() / N) {
+        for (to, &value) in buffer.chunks_exact_mut(N).zip(piece) {
+            to.copy_from_slice(&to_le_bytes(value));
         }
-    });
+        sink(&buffer[..piece.len() * N]);
+    }
 }
 
 /// Writes `values[range]` to the rows from `first` on.

@@ -47,11 +47,8 @@ pub(crate) fn row_bytes(spec: &ColumnSpec) -> usize {
 
 /// The legend of `item/status`, stored beside it for human readers.
 pub(crate) fn status_codes() -> String {
-    let mut legend = "0 ok".to_owned();
-    for cause in Cause::ALL {
-        legend.push_str(&format!(", {} {}", cause.code(), cause.name()));
-    }
-    legend
+    let causes = Cause::ALL.iter().map(|cause| format!("{} {}", cause.code(), cause.name()));
+    std::iter::once("0 ok".to_owned()).chain(causes).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a header can be stored so that it reads back equal.

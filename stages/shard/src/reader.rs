@@ -32,7 +32,7 @@ impl Shard {
             )?;
         let (header, columns) = read_header(&file, file_bytes)?;
         let items = table::read(&file, file_bytes)?;
-        let rows = items.iter().map(|item| item.outcome.as_ref().map_or(0, |rows| rows.len())).sum();
+        let rows = items.iter().map(|item| item.outcome.as_ref().map_or(0, ExactSizeIterator::len)).sum();
         let columns = columns.into_iter().map(|c| c.expect_rows(rows)).collect::<Result<_, _>>()?;
         Ok(Shard { columns, header, items, _file: file })
     }
