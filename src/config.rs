@@ -120,9 +120,9 @@ impl Config {
         for assignment in &overrides.set {
             assign(&mut table, assignment)?;
         }
-        let mut config: Config = table.try_into().map_err(|e: toml::de::Error| {
-            Error::Usage(format!("--set: {}", with_suggestion(e.message())))
-        })?;
+        let mut config: Config = table
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::Usage(format!("--set: {}", with_suggestion(e.message()))))?;
         let base = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_path_buf();
         config.settle_paths(&base, overrides);
         config.check()?;
@@ -163,7 +163,7 @@ impl Config {
         if self.run.batch_size == 0 {
             return refuse("run.batch_size must be at least 1 (pictures per call of the encoder)");
         }
-        if !(self.run.publish_every > 0.0) || !(self.run.progress_every > 0.0) {
+        if [self.run.publish_every, self.run.progress_every].iter().any(|s| !s.is_finite() || *s <= 0.0) {
             return refuse("run.publish_every and run.progress_every are seconds and must be above 0");
         }
         Ok(())
@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn set_wins_over_the_file_and_needs_no_quotes() {
-        let config = load("[run]\nbatch_size = 8\ndevice = \"auto\"\n", &["run.batch_size=4", "run.device=cpu"]).expect("good");
+        let config =
+            load("[run]\nbatch_size = 8\ndevice = \"auto\"\n", &["run.batch_size=4", "run.device=cpu"]).expect("good");
         assert_eq!((config.run.batch_size, config.run.device), (4, encode_clip::DeviceChoice::Cpu));
     }
 

@@ -54,7 +54,7 @@ pub struct Template {
 impl Template {
     /// The template of an item stage. `inputs` names what the stage reads: [`content`] or the [`Template::value`] of
     /// another stage.
-    pub fn new(stage: &str, version: u32, params: &impl Serialize, facts: Value, inputs: Value) -> Self {
+    pub fn new(stage: &str, version: u32, params: &impl Serialize, facts: &Value, inputs: &Value) -> Self {
         let params = serde_json::to_value(params).expect("parameters are plain data");
         let value = json!({
             "format": FORMAT, "stage": stage, "version": version, "params": params, "facts": facts, "inputs": inputs,
@@ -104,8 +104,10 @@ pub fn canonical(value: &Value) -> String {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by_key(|(name, _)| name.as_str());
-            let fields: Vec<String> =
-                entries.into_iter().map(|(name, v)| format!("{}:{}", Value::String(name.clone()), canonical(v))).collect();
+            let fields: Vec<String> = entries
+                .into_iter()
+                .map(|(name, v)| format!("{}:{}", Value::String(name.clone()), canonical(v)))
+                .collect();
             format!("{{{}}}", fields.join(","))
         }
         Value::Array(values) => format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(",")),
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     fn template(n_mels: u32) -> Template {
-        Template::new("log-mel", 1, &json!({"n_mels": n_mels}), json!({"avcodec": 59}), json!({"sound": content()}))
+        Template::new("log-mel", 1, &json!({"n_mels": n_mels}), &json!({"avcodec": 59}), &json!({"sound": content()}))
     }
 
     #[test]

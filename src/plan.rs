@@ -120,7 +120,13 @@ pub struct Look {
 }
 
 /// Plans one item stage.
-pub fn plan_stage(stage: &ItemStage, items: &[Item], work: &WorkDir, digests: &Digests, look: Look) -> Result<StagePlan> {
+pub fn plan_stage(
+    stage: &ItemStage,
+    items: &[Item],
+    work: &WorkDir,
+    digests: &Digests,
+    look: Look,
+) -> Result<StagePlan> {
     let index = Index::open(work, stage.decl.id, look.set_aside)?;
     let template = stage.template.clone();
     let contents: Vec<Option<Content>> =
@@ -149,8 +155,15 @@ pub fn plan_stage(stage: &ItemStage, items: &[Item], work: &WorkDir, digests: &D
         .collect();
     drop(published);
 
-    let mut plan =
-        StagePlan { decl: stage.decl, source: stage.source, template, index, locations: HashMap::new(), shards: Vec::new(), changes: Vec::new() };
+    let mut plan = StagePlan {
+        decl: stage.decl,
+        source: stage.source,
+        template,
+        index,
+        locations: HashMap::new(),
+        shards: Vec::new(),
+        changes: Vec::new(),
+    };
     if shards.iter().any(|shard| shard.stale.is_some()) {
         plan.locations = plan.index.locations();
         let mut history = History::new(&plan.index, &plan.template);
@@ -192,7 +205,8 @@ impl StagePlan {
     /// The counts.
     pub fn counts(&self) -> Counts {
         let mut counts = Counts { shards: self.shards.len(), ..Counts::default() };
-        let count_known = |counts: &mut Counts, failed: bool| if failed { counts.failed += 1 } else { counts.done += 1 };
+        let count_known =
+            |counts: &mut Counts, failed: bool| if failed { counts.failed += 1 } else { counts.done += 1 };
         let current: HashMap<usize, &crate::store::index::IndexedFile> = self
             .index
             .files
@@ -262,10 +276,9 @@ impl<'a> History<'a> {
 
     fn reason(&self, id: &str, content: Option<&Content>) -> Reason {
         match self.by_id.get(id) {
-            None => Reason::New,
             Some((at, _)) if !self.changes[*at].is_empty() => Reason::ParametersChanged(*at),
             Some((_, old)) if Some(*old) != content => Reason::ContentChanged,
-            Some(_) => Reason::New,
+            _ => Reason::New,
         }
     }
 }

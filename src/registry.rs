@@ -3,14 +3,8 @@
 use contract::{Decl, Kind};
 
 /// Every stage of the product.
-pub const STAGES: &[Decl] = &[
-    discover::DECL,
-    extract_frames::DECL,
-    log_mel::DECL,
-    encode_clip::DECL,
-    linear_probe::DECL,
-    evaluate::DECL,
-];
+pub const STAGES: &[Decl] =
+    &[discover::DECL, extract_frames::DECL, log_mel::DECL, encode_clip::DECL, linear_probe::DECL, evaluate::DECL];
 
 /// The stage with this id.
 pub fn find(id: &str) -> Option<&'static Decl> {
@@ -58,7 +52,11 @@ mod tests {
         for (position, stage) in STAGES.iter().enumerate() {
             for input in stage.inputs {
                 let at = STAGES.iter().position(|s| s.id == *input);
-                assert!(at.is_some_and(|at| at < position), "{} reads {input}, which does not stand above it", stage.id);
+                assert!(
+                    at.is_some_and(|at| at < position),
+                    "{} reads {input}, which does not stand above it",
+                    stage.id
+                );
             }
         }
     }

@@ -72,7 +72,7 @@ impl ItemStage {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).at("list", &folder),
         }
-        Ok(PictureNames::new(present, files.clone()))
+        Ok(PictureNames::new(present, *files))
     }
 }
 
@@ -88,7 +88,8 @@ pub struct ClipScience {
 impl ClipScience {
     /// Picture preprocessing as the checkpoint wants it, with its own scratch memory.
     pub fn preprocess(&self) -> encode_clip::Preprocess {
-        encode_clip::Preprocess::new(&self.checkpoint, self.spec.preprocessing).expect("tried once when it was resolved")
+        encode_clip::Preprocess::new(&self.checkpoint, self.spec.preprocessing)
+            .expect("tried once when it was resolved")
     }
 
     /// The rows of one item.
@@ -122,20 +123,27 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
         extract_frames::DECL.id,
         extract_frames::DECL.version,
         &frames,
-        json!({ "libav": libav }),
-        json!({ "video": content() }),
+        &json!({ "libav": libav }),
+        &json!({ "video": content() }),
     );
     let mut science = Science { frames, files, log_mel: None, clip: None, stages: Vec::new() };
     for decl in crate::registry::item_stages().filter(|decl| wants(decl)) {
         let stage = if decl.id == extract_frames::DECL.id {
             let files = &science.files;
             let inputs = json!({ "frames": frames_template.value() });
-            let template = Template::new("extract-frames/files", decl.version, files, json!({}), inputs);
-            ItemStage { decl, source: Source::Pictures, template, columns: extract_frames::columns(), pictures: Some(files.clone()) }
+            let template = Template::new("extract-frames/files", decl.version, files, &json!({}), &inputs);
+            ItemStage {
+                decl,
+                source: Source::Pictures,
+                template,
+                columns: extract_frames::columns(),
+                pictures: Some(*files),
+            }
         } else if decl.id == log_mel::DECL.id {
             let spec = config.log_mel.resolve().map_err(|e| refuse(decl.id, &e))?;
+            log_mel::LogMel::new(&spec).map_err(|e| refuse(decl.id, &e))?;
             let facts = json!({ "libav": libav, "symphonia": media::SYMPHONIA_VERSION });
-            let template = Template::new(decl.id, decl.version, &spec, facts, json!({ "sound": content() }));
+            let template = Template::new(decl.id, decl.version, &spec, &facts, &json!({ "sound": content() }));
             let columns = spec.columns();
             science.log_mel = Some(spec);
             ItemStage { decl, source: Source::Sound, template, columns, pictures: None }
@@ -145,7 +153,7 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
                 encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(decl.id, &e))?;
             let facts = json!({ "model": model_digest(&checkpoint, digests)? });
             let inputs = json!({ "frames": frames_template.value() });
-            let template = Template::new(decl.id, decl.version, &spec, facts, inputs);
+            let template = Template::new(decl.id, decl.version, &spec, &facts, &inputs);
             // Asked for here so that a checkpoint that cannot say how to prepare pictures is refused before any work.
             encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(decl.id, &e))?;
             let columns = encode_clip::columns(checkpoint.describe().projection_dim, spec.dtype);

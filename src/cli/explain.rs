@@ -83,7 +83,8 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
             changed = differences(&template.value(), &plan.template.value());
         }
         if let Some(content) = content.filter(|content| *content != old.content) {
-            let field = format!("inputs.{}", if plan.source == crate::resolve::Source::Sound { "sound" } else { "video" });
+            let field =
+                format!("inputs.{}", if plan.source == crate::resolve::Source::Sound { "sound" } else { "video" });
             changed.push(Difference { field, old: Some(hex(&old.content)), new: Some(hex(&content)) });
         }
     }
@@ -112,7 +113,9 @@ fn up_to_date(failed: Option<&(contract::Cause, String)>) -> String {
     match failed {
         None => "up to date".to_string(),
         Some((cause, message)) => {
-            format!("up to date: it failed ({cause}: {message}) and will not be tried again until the file or a parameter changes")
+            format!(
+                "up to date: it failed ({cause}: {message}) and will not be tried again until the file or a parameter changes"
+            )
         }
     }
 }

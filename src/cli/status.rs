@@ -34,7 +34,11 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
     let selected = registry::select(names, keep_frames).map_err(Error::Usage)?;
     let overview = Overview::new(&Session::open(config, selected, false)?);
-    if options.json { print_json(&overview)? } else { print(&overview.to_string())? }
+    if options.json {
+        print_json(&overview)?
+    } else {
+        print(&overview.to_string())?
+    }
     Ok(exit::DONE)
 }
 

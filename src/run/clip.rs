@@ -17,7 +17,7 @@ use extract_frames::{Pick, PictureRows};
 
 use crate::key::{Content, Key, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
-use crate::resolve::{Science, Source};
+use crate::resolve::{ClipScience, Science, Source};
 use crate::run::encode::ToEncoder;
 use crate::run::writer::{Finished, Outcome};
 use crate::store::WorkDir;
@@ -77,8 +77,11 @@ impl<'a> Worker<'a> {
         let science = context.science;
         Worker {
             context,
-            preprocess: science.clip.as_ref().map(|clip| clip.preprocess()),
-            log_mel: science.log_mel.as_ref().map(log_mel::LogMel::new),
+            preprocess: science.clip.as_ref().map(ClipScience::preprocess),
+            log_mel: science
+                .log_mel
+                .as_ref()
+                .map(|spec| log_mel::LogMel::new(spec).expect("tried once when it was resolved")),
             to_writer,
             to_encoder,
         }
@@ -146,7 +149,14 @@ impl<'a> Worker<'a> {
     }
 
     /// Decodes the wanted pictures and hands each on as it comes: memory does not grow with the length of the clip.
-    fn pictures(&mut self, item: usize, path: &Path, stamp: Stamp, content: Content, due: &[Due]) -> Result<(), Disconnected> {
+    fn pictures(
+        &mut self,
+        item: usize,
+        path: &Path,
+        stamp: Stamp,
+        content: Content,
+        due: &[Due],
+    ) -> Result<(), Disconnected> {
         let stage = |id: &str| due.iter().find(|d| self.context.plans[d.position].decl.id == id);
         let (files, embedding) = (stage(extract_frames::DECL.id), stage(encode_clip::DECL.id));
         let mut rows = PictureRows::default();
@@ -189,7 +199,8 @@ impl<'a> Worker<'a> {
         each: &mut dyn FnMut(&mut Self, &Pick, &Picture) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut video = media::Video::open(path).map_err(|e| Failure::from_error(&e))?;
-        let picks = extract_frames::select(video.timeline(), &self.context.science.frames).map_err(|e| Failure::from_error(&e))?;
+        let picks = extract_frames::select(video.timeline(), &self.context.science.frames)
+            .map_err(|e| Failure::from_error(&e))?;
         let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
         frames.dedup();
         let mut outcome = Ok(());
@@ -208,13 +219,20 @@ impl<'a> Worker<'a> {
         outcome
     }
 
-    fn keep_picture(&mut self, item: usize, pick: &Pick, picture: &Picture, rows: &mut PictureRows) -> Result<(), Failure> {
+    fn keep_picture(
+        &mut self,
+        item: usize,
+        pick: &Pick,
+        picture: &Picture,
+        rows: &mut PictureRows,
+    ) -> Result<(), Failure> {
         let files = &self.context.science.files;
         let bytes = extract_frames::encode_picture(picture, files).map_err(|e| Failure::from_error(&e))?;
         let name = extract_frames::picture_name(&self.context.items[item].id, pick.number, files.format);
         let path = self.context.work.stage(extract_frames::DECL.id).join(name);
         // Synced before the row that vouches for it is published; see `StageWriter`.
-        place_bytes(&path, &bytes).map_err(|e| Failure::new(Cause::Unreadable, format!("the picture cannot be written: {e}")))?;
+        place_bytes(&path, &bytes)
+            .map_err(|e| Failure::new(Cause::Unreadable, format!("the picture cannot be written: {e}")))?;
         rows.push(pick, picture, blake3::hash(&bytes).as_bytes());
         Ok(())
     }
@@ -222,12 +240,21 @@ impl<'a> Worker<'a> {
     fn send_pixels(&mut self, item: usize, picture: &Picture) -> Result<(), Disconnected> {
         let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
         let mut pixels = vec![0.0; preprocess.values()];
-        preprocess.apply(picture, &mut pixels).expect("a decoded picture is not empty and the buffer is of the model's size");
+        preprocess
+            .apply(picture, &mut pixels)
+            .expect("a decoded picture is not empty and the buffer is of the model's size");
         let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
         encoder.send(ToEncoder::Frame { item, pixels }).map_err(|_| Disconnected)
     }
 
-    fn send(&self, stage: usize, item: usize, key: Key, content: Content, outcome: Outcome) -> Result<(), Disconnected> {
+    fn send(
+        &self,
+        stage: usize,
+        item: usize,
+        key: Key,
+        content: Content,
+        outcome: Outcome,
+    ) -> Result<(), Disconnected> {
         let finished = Finished { item, key, content, outcome };
         self.to_writer.send((stage, super::WriterMessage::Finished(finished))).map_err(|_| Disconnected)
     }

@@ -193,8 +193,9 @@ fn item_stages(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) ->
     let clip_stage = plans.iter().position(|plan| plan.decl.id == encode_clip::DECL.id && due(plan));
     let encoder = match (clip_stage, &science.clip) {
         (Some(_), Some(clip)) => {
-            let encoder = encode_clip::Encoder::load(&clip.checkpoint, &clip.spec, config.run.device, config.run.batch_size)
-                .map_err(|e| crate::resolve::refuse(encode_clip::DECL.id, &e))?;
+            let encoder =
+                encode_clip::Encoder::load(&clip.checkpoint, &clip.spec, config.run.device, config.run.batch_size)
+                    .map_err(|e| crate::resolve::refuse(encode_clip::DECL.id, &e))?;
             let backend = encoder.backend();
             let random = if clip.checkpoint.describe().random_weights { " (RANDOM weights)" } else { "" };
             let model = format!(
@@ -206,7 +207,9 @@ fn item_stages(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) ->
             );
             if !encoder.unexpected_tensors().is_empty() {
                 let names = encoder.unexpected_tensors().join(", ");
-                reporter.report(&Event::Warning { message: format!("the checkpoint has tensors that are not used: {names}") });
+                reporter.report(&Event::Warning {
+                    message: format!("the checkpoint has tensors that are not used: {names}"),
+                });
             }
             reporter.report(&Event::ModelLoaded { stage: encode_clip::DECL.id, model });
             Some(encoder)
@@ -307,6 +310,7 @@ fn feed(plans: &[StagePlan], tasks: &Sender<Task>, to_writer: &Sender<ToWriter>,
 }
 
 /// The writer loop, on the calling thread.
+#[expect(clippy::needless_pass_by_value, reason = "dropping the inbox on an error is what tells the senders to stop")]
 fn write(writers: &mut [StageWriter<'_>], inbox: Receiver<ToWriter>, config: &Config, stop: &AtomicBool) -> Result<()> {
     loop {
         match inbox.recv_timeout(Duration::from_millis(200)) {

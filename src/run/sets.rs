@@ -38,7 +38,8 @@ pub fn run(session: &Session, reporter: &dyn Reporter) -> Result<Option<String>>
     let Some(probe) = ProbeStage::new(session) else { return Ok(None) };
     let id = linear_probe::DECL.id;
     let reused = probe.products.state(&probe.preimage) == State::Current;
-    let summary = if reused { "model and predictions as stored".to_string() } else { probe.train(session, reporter)? };
+    let summary =
+        if reused { "model and predictions as stored".to_string() } else { probe.train(session, reporter)? };
     reporter.report(&Event::SetStage { stage: id, reused, summary });
     if !wants(session, evaluate::DECL.id) {
         return Ok(None);
@@ -60,7 +61,7 @@ fn wants(session: &Session, stage: &str) -> bool {
 }
 
 /// The preimage of a set stage.
-fn preimage(decl: &contract::Decl, params: &impl serde::Serialize, inputs: Value) -> Value {
+fn preimage(decl: &contract::Decl, params: &impl serde::Serialize, inputs: &Value) -> Value {
     let params = serde_json::to_value(params).expect("parameters are plain data");
     json!({
         "format": FORMAT, "stage": decl.id, "version": decl.version, "params": params, "facts": {}, "inputs": inputs,
@@ -100,7 +101,7 @@ impl<'a> ProbeStage<'a> {
             "labels": labels.finalize().to_hex().as_str(),
             "classes": session.dataset.classes,
         });
-        let preimage = preimage(&linear_probe::DECL, &spec, inputs);
+        let preimage = preimage(&linear_probe::DECL, &spec, &inputs);
         let products = Products::new(session.work.stage(linear_probe::DECL.id));
         Some(ProbeStage { plan, index, spec, preimage, products })
     }
@@ -235,7 +236,7 @@ impl EvaluateStage {
         let notes = notes(session, probe);
         let digest = blake3::hash(&predictions).to_hex();
         let inputs = json!({ "predictions": { linear_probe::DECL.id: digest.as_str() }, "notes": notes });
-        let preimage = preimage(&evaluate::DECL, &spec, inputs);
+        let preimage = preimage(&evaluate::DECL, &spec, &inputs);
         let products = Products::new(session.work.stage(evaluate::DECL.id));
         Some(EvaluateStage { spec, predictions, notes, preimage, products })
     }
@@ -256,7 +257,10 @@ fn notes(session: &Session, probe: &ProbeStage<'_>) -> Vec<String> {
     if let Some(clip) = &session.science.clip {
         let model = clip.checkpoint.describe();
         if model.random_weights {
-            notes.push(format!("embeddings come from {}, a checkpoint with RANDOM weights: a test of the machinery, not of CLIP", model.name));
+            notes.push(format!(
+                "embeddings come from {}, a checkpoint with RANDOM weights: a test of the machinery, not of CLIP",
+                model.name
+            ));
         } else {
             notes.push(format!("embeddings: {}", model.name));
         }
@@ -268,7 +272,11 @@ fn notes(session: &Session, probe: &ProbeStage<'_>) -> Vec<String> {
         .map(|file| file.items.iter().filter(|item| item.failed.is_some()).count())
         .sum();
     if failed > 0 {
-        notes.push(format!("{} of {} have no embedding and are left out", failed, plural(session.dataset.items.len(), "item")));
+        notes.push(format!(
+            "{} of {} have no embedding and are left out",
+            failed,
+            plural(session.dataset.items.len(), "item")
+        ));
     }
     notes
 }

@@ -188,7 +188,8 @@ impl<'a> StageWriter<'a> {
 
     /// Publishes a part if it is time.
     pub fn tick(&mut self) -> Result<()> {
-        if self.waiting_bytes > PART_BYTES || (self.waiting_bytes > 0 && self.last_part.elapsed() >= self.publish_every) {
+        if self.waiting_bytes > PART_BYTES || (self.waiting_bytes > 0 && self.last_part.elapsed() >= self.publish_every)
+        {
             self.publish_part()?;
         }
         Ok(())
@@ -285,12 +286,16 @@ impl<'a> StageWriter<'a> {
             match slot {
                 Slot::Open => return Err(Error::Internal(format!("{id} has no value to write"))),
                 Slot::Waiting(Finished { key, content, outcome: Outcome::Computed(outcome), .. }) => {
-                    writer.push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() }).in_shard(path)?;
+                    writer
+                        .push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() })
+                        .in_shard(path)?;
                 }
                 Slot::Waiting(_) => return Err(Error::Internal(format!("{id} is known and waiting at once"))),
                 Slot::Stored { source, key, content, .. } => {
                     let outcome = self.load(source)?;
-                    writer.push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() }).in_shard(path)?;
+                    writer
+                        .push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() })
+                        .in_shard(path)?;
                 }
             }
         }
@@ -335,7 +340,8 @@ impl<'a> StageWriter<'a> {
         self.open = open;
         let mut position = 0;
         let mut needed_by = HashSet::new();
-        for (shard, slot) in self.open.iter_mut().flat_map(|(shard, slots)| slots.iter_mut().map(|slot| (*shard, slot))) {
+        for (shard, slot) in self.open.iter_mut().flat_map(|(shard, slots)| slots.iter_mut().map(|slot| (*shard, slot)))
+        {
             if let Slot::Waiting(Finished { key, content, .. }) = slot {
                 let source = Source { path: path.clone(), position };
                 *slot = Slot::Stored { source, key: *key, content: *content, copied: false };
@@ -361,8 +367,12 @@ impl<'a> StageWriter<'a> {
         let names: HashSet<PathBuf> = (0..self.plan.shards.len())
             .map(|k| self.work.shard(self.plan.decl.id, k, self.plan.shards.len()))
             .collect();
-        let held: HashSet<&Key> =
-            index.files.iter().filter(|f| names.contains(&f.path)).flat_map(|f| f.items.iter().map(|i| &i.key)).collect();
+        let held: HashSet<&Key> = index
+            .files
+            .iter()
+            .filter(|f| names.contains(&f.path))
+            .flat_map(|f| f.items.iter().map(|i| &i.key))
+            .collect();
         for file in index.files.iter().filter(|f| !names.contains(&f.path)) {
             let is_part = file.path.starts_with(self.work.parts(self.plan.decl.id));
             if !complete && !is_part {

@@ -68,7 +68,13 @@ impl IndexedFile {
             })
             .collect();
         let identity = identity(items.iter().map(|item| (item.id.as_str(), &item.key)));
-        Ok(IndexedFile { path: path.to_path_buf(), template: shard.header().key_template.clone(), identity, items, stamp })
+        Ok(IndexedFile {
+            path: path.to_path_buf(),
+            template: shard.header().key_template.clone(),
+            identity,
+            items,
+            stamp,
+        })
     }
 
     /// Whether a failed item in it deserves another try.
@@ -129,7 +135,8 @@ impl Index {
     /// dry run), it is only reported.
     pub fn open(work: &WorkDir, stage: &str, set_aside: bool) -> Result<Index> {
         let cache = work.index(stage);
-        let mut known: HashMap<PathBuf, IndexedFile> = fs::read(&cache).ok().and_then(|b| decode(&b)).unwrap_or_default();
+        let mut known: HashMap<PathBuf, IndexedFile> =
+            fs::read(&cache).ok().and_then(|b| decode(&b)).unwrap_or_default();
         let before = known.len();
         let mut index = Index { cache, files: Vec::new(), opened: 0, damaged: Vec::new(), changed: false };
         for path in list(work, stage)? {
@@ -172,7 +179,8 @@ impl Index {
         let mut found: HashMap<Key, Location> = HashMap::new();
         for (file, entry) in self.files.iter().enumerate() {
             for (item, row) in entry.items.iter().enumerate() {
-                let better = found.get(&row.key).is_none_or(|at| self.item(*at).failed.is_some() && row.failed.is_none());
+                let better =
+                    found.get(&row.key).is_none_or(|at| self.item(*at).failed.is_some() && row.failed.is_none());
                 if better {
                     found.insert(row.key, Location { file, item });
                 }

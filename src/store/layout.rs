@@ -74,7 +74,9 @@ mod tests {
     fn shard_names_round_trip_and_nothing_else_is_a_shard() {
         assert_eq!(parse_shard_name(&shard_name(3, 48)), Some((3, 48)));
         assert_eq!(parse_shard_name(&shard_name(123_456, 200_000)), Some((123_456, 200_000)));
-        for other in ["00048-of-00048.h5", "3-of-48.h5", ".00003-of-00048.h5.tmp-a-1-0", "00003-of-00048.h5.damaged", "x.png"] {
+        for other in
+            ["00048-of-00048.h5", "3-of-48.h5", ".00003-of-00048.h5.tmp-a-1-0", "00003-of-00048.h5.damaged", "x.png"]
+        {
             assert_eq!(parse_shard_name(other), None, "{other}");
         }
     }

@@ -12,7 +12,7 @@ use crate::error::{IoContext, Result};
 const MARK: &str = ".tmp-";
 
 /// How old another host's temporary file must be before it counts as left behind.
-const FOREIGN_TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
+const FOREIGN_TEMPORARY_AGE: Duration = Duration::from_hours(24);
 
 /// Writes `path` through `write`, which is handed a temporary path in the same folder and must leave a closed, checked
 /// file there. When this returns, the file is under its final name and survives a power cut; when it fails or the
@@ -130,10 +130,12 @@ pub fn sweep_temporaries(folder: &Path) -> usize {
         let name = entry.file_name();
         let Some((host, pid)) = name.to_str().and_then(parse_temporary) else { continue };
         let abandoned = if host == here {
-            let alive = rustix::process::Pid::from_raw(pid).is_some_and(|p| rustix::process::test_kill_process(p) != Err(rustix::io::Errno::SRCH));
+            let alive = rustix::process::Pid::from_raw(pid)
+                .is_some_and(|p| rustix::process::test_kill_process(p) != Err(rustix::io::Errno::SRCH));
             pid != std::process::id().cast_signed() && !alive
         } else {
-            let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| SystemTime::now().duration_since(t).ok());
+            let age =
+                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| SystemTime::now().duration_since(t).ok());
             age.is_some_and(|age| age > FOREIGN_TEMPORARY_AGE)
         };
         if abandoned && fs::remove_file(entry.path()).is_ok() {

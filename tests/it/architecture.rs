@@ -30,7 +30,8 @@ fn dependencies(manifest: &toml::Table, table: &str) -> BTreeSet<String> {
 /// Every Rust source file of the product.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![root().join("src"), root().join("stages"), root().join("data-manifests"), root().join("tests")];
+    let mut folders =
+        vec![root().join("src"), root().join("stages"), root().join("data-manifests"), root().join("tests")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -58,13 +59,13 @@ fn a_stage_depends_on_no_stage_and_not_on_the_runner() {
 
 #[test]
 fn native_libraries_stay_in_their_rooms() {
-    let rooms: [(&str, &[&str]); 3] = [
-        ("ffmpeg-next", &["media"]),
-        ("hdf5-metno", &["shard"]),
-        ("candle-core", &["encode-clip"]),
-    ];
+    let rooms: [(&str, &[&str]); 3] =
+        [("ffmpeg-next", &["media"]), ("hdf5-metno", &["shard"]), ("candle-core", &["encode-clip"])];
     let mut crates = shelf();
-    crates.insert("pipeline".into(), toml::from_str(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap());
+    crates.insert(
+        "pipeline".into(),
+        toml::from_str(&std::fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap(),
+    );
     for (library, allowed) in rooms {
         for (name, manifest) in &crates {
             let uses = dependencies(manifest, "dependencies").contains(library);
@@ -113,7 +114,10 @@ fn every_file_says_what_it_is_and_fits_a_head() {
         let lines = text.lines().count();
         assert!(lines <= 600, "{shown} has {lines} lines: is it still one thing?");
         let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(!["utils", "util", "misc", "helpers", "common", "imp"].contains(&name), "{shown}: a name that says nothing");
+        assert!(
+            !["utils", "util", "misc", "helpers", "common", "imp"].contains(&name),
+            "{shown}: a name that says nothing"
+        );
     }
 }
 
@@ -121,7 +125,8 @@ fn every_file_says_what_it_is_and_fits_a_head() {
 fn the_kernels_and_the_key_module_read_no_clock_and_no_environment() {
     for path in sources() {
         let shown = path.strip_prefix(root()).unwrap().display().to_string();
-        let pure = ["log-mel", "extract-frames", "linear-probe"].iter().any(|s| shown.starts_with(&format!("stages/{s}/src")));
+        let pure =
+            ["log-mel", "extract-frames", "linear-probe"].iter().any(|s| shown.starts_with(&format!("stages/{s}/src")));
         if !(pure || shown == "src/key.rs") {
             continue;
         }

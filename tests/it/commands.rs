@@ -67,7 +67,9 @@ fn run_all_ends_with_a_table_and_streams_pictures() {
     assert!(said.stdout.contains("linear-probe") && said.stdout.contains("accuracy"), "{}", said.stdout);
     let pictures = std::fs::read_dir(lab.path("work/extract-frames")).into_iter().flatten().count();
     assert_eq!(pictures, 0, "`run all` keeps no pictures unless asked");
-    for product in ["linear-probe/model.json", "linear-probe/predictions.csv", "evaluate/metrics.json", "discover/items.csv"] {
+    for product in
+        ["linear-probe/model.json", "linear-probe/predictions.csv", "evaluate/metrics.json", "discover/items.csv"]
+    {
         assert!(lab.path("work").join(product).exists(), "{product}");
     }
 }

@@ -71,7 +71,11 @@ fn labels_reach_set_stages_alone() {
     }
     let said = lab.run(&["all"]);
     assert!(said.stages().values().all(|(computed, _, _)| *computed == 0), "{:?}", said.stages());
-    assert!(said.stdout.lines().any(|l| l.contains("\"linear-probe\"") && l.contains("\"reused\":false")), "{}", said.stdout);
+    assert!(
+        said.stdout.lines().any(|l| l.contains("\"linear-probe\"") && l.contains("\"reused\":false")),
+        "{}",
+        said.stdout
+    );
 }
 
 #[test]

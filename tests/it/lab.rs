@@ -165,9 +165,15 @@ fn media() -> PathBuf {
         for location in 0..LOCATIONS {
             let hue = c * 120 + location * 25;
             let picture = format!("testsrc2=s=96x64:r=10:d={PICTURES},hue=h={hue}");
-            ffmpeg(&["-f", "lavfi", "-i", &picture, "-c:v", "libx264", "-bf", "2", "-threads", "1"], &folder.join(stem(class, location) + ".mp4"));
+            ffmpeg(
+                &["-f", "lavfi", "-i", &picture, "-c:v", "libx264", "-bf", "2", "-threads", "1"],
+                &folder.join(stem(class, location) + ".mp4"),
+            );
             let tone = format!("sine=f={}:r=48000:d={PICTURES}", 200 + 300 * c + 40 * location);
-            ffmpeg(&["-f", "lavfi", "-i", &tone, "-ac", "2", "-c:a", "pcm_s24le"], &folder.join(stem(class, location) + ".wav"));
+            ffmpeg(
+                &["-f", "lavfi", "-i", &tone, "-ac", "2", "-c:a", "pcm_s24le"],
+                &folder.join(stem(class, location) + ".wav"),
+            );
         }
     }
     // Another test process may have been faster; then its folder serves.

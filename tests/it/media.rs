@@ -6,14 +6,25 @@ use crate::lab::Lab;
 #[test]
 fn every_real_media_file_is_processed_or_listed_with_its_cause() {
     let Some(media) = std::env::var_os("PIPELINE_TEST_MEDIA").map(std::path::PathBuf::from) else {
-        eprintln!("skipped: every_real_media_file_is_processed_or_listed_with_its_cause: PIPELINE_TEST_MEDIA is not set");
+        eprintln!(
+            "skipped: every_real_media_file_is_processed_or_listed_with_its_cause: PIPELINE_TEST_MEDIA is not set"
+        );
         return;
     };
     let lab = Lab::new();
     for kind in ["video", "audio"] {
         let folder = media.join("media").join(kind);
         let work = format!("work-{kind}");
-        let said = lab.pipeline(&["run", "log-mel", "encode-clip", "--json", "--data", folder.to_str().unwrap(), "--work", &work]);
+        let said = lab.pipeline(&[
+            "run",
+            "log-mel",
+            "encode-clip",
+            "--json",
+            "--data",
+            folder.to_str().unwrap(),
+            "--work",
+            &work,
+        ]);
         assert!(matches!(said.code, 0 | 4), "{kind}: exit {}\n{}", said.code, said.stderr);
         let failures: serde_json::Value =
             serde_json::from_str(&lab.pipeline(&["failures", "--json", "--work", &work]).ended(0).stdout).unwrap();
