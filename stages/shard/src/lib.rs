@@ -20,7 +20,8 @@
 //! # What it does not do
 //!
 //! - It does not publish: the path is a temporary file of the caller, who syncs and renames it.
-//! - It does not lock: HDF5's file locking is switched off for every file that is opened here.
+//! - It does not lock: HDF5's file locking is switched off for every file that is opened here, by a property of the file
+//!   that libhdf5 has had since 1.10.7, whatever the environment says.
 //! - It is not parallel: libhdf5 is entered under **one lock for the whole process**, whatever the file. Two threads
 //!   that read two shards take turns; use one writer thread, and processes to read in parallel.
 //! - It does not defend against a file made to attack: libhdf5 itself parses the structures. What is refused before

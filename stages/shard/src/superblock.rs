@@ -18,6 +18,7 @@ const END_OF_FILE: usize = 28;
 
 /// Accepts a file that begins like a shard and is as long as it says; returns its length in bytes.
 pub(crate) fn check(path: &Path) -> Result<u64, ShardError> {
+    check_path("open the file", path)?;
     let open = |e: std::io::Error| ShardError::io("open the file", &e);
     let file = File::open(path).map_err(open)?;
     let metadata = file.metadata().map_err(open)?;
@@ -55,4 +56,12 @@ pub(crate) fn check(path: &Path) -> Result<u64, ShardError> {
         return Err(ShardError::damaged("end of the file", format!("{} bytes too many", found - expected)));
     }
     Ok(found)
+}
+
+/// libhdf5 takes paths as C strings and hdf5-metno as UTF-8.
+pub(crate) fn check_path(doing: &'static str, path: &Path) -> Result<(), ShardError> {
+    match path.to_str() {
+        Some(text) if !text.contains('\0') => Ok(()),
+        _ => Err(ShardError::Io { doing, message: "its path is not UTF-8, or has a NUL".to_owned() }),
+    }
 }

@@ -11,7 +11,7 @@ use hdf5_metno::file::FileCloseDegree;
 use hdf5_metno::{self as hdf5, Dataset, File};
 
 use crate::stored::{Extent0, create};
-use crate::{Entry, Header, ItemRecord, ShardError, digest, element, layout, table, text};
+use crate::{Entry, Header, ItemRecord, ShardError, digest, element, layout, superblock, table, text};
 
 const WRITE: &str = "write the shard";
 
@@ -35,6 +35,7 @@ impl Writer {
     /// [`finish`](Writer::finish); `None` for a part that takes what there is.
     pub fn create(path: &Path, header: &Header, expected: Option<usize>) -> Result<Writer, ShardError> {
         layout::check_header(header)?;
+        superblock::check_path("create the shard", path)?;
         // The 1.10 format, for its checksums over the format's own structures; read by h5py since 2017. No lock, since
         // network file systems refuse it and nobody else knows the file. Closing must fail if a dataset is still open.
         let file = File::with_options()

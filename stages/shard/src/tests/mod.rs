@@ -5,6 +5,7 @@
 mod damage;
 mod determinism;
 mod foreign;
+mod memory;
 mod merging;
 mod python;
 mod rates;

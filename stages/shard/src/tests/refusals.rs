@@ -116,3 +116,13 @@ fn a_full_disk_is_an_error() {
     assert!(output.status.success() && err.contains("the limit was met"), "{err}");
     assert!(!err.contains("HDF5"), "libhdf5 printed: {err}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_libhdf5_cannot_take_is_refused_without_naming_it() {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"/nowhere/\xff.h5"));
+    let expected = "cannot open the file: its path is not UTF-8, or has a NUL";
+    assert_eq!(Shard::open(path).unwrap_err().to_string(), expected);
+    assert!(Writer::create(path, &header(4), None).is_err());
+}
