@@ -29,6 +29,7 @@ use std::path::Path;
 use contract::{Cause, Classify, Decl, Item, Kind};
 use serde::{Deserialize, Serialize};
 
+mod listing;
 pub mod manifest;
 mod problem;
 mod rows;
@@ -36,6 +37,7 @@ pub mod scan;
 pub mod split;
 pub mod tau;
 
+pub use listing::to_csv;
 pub use problem::Problem;
 pub use scan::{AUDIO_EXTENSIONS, VIDEO_EXTENSIONS};
 
