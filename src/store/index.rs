@@ -121,6 +121,7 @@ pub struct Damaged {
 #[derive(Debug)]
 pub struct Index {
     cache: PathBuf,
+    root: PathBuf,
     /// Shards first, then parts, each in order of their names.
     pub files: Vec<IndexedFile>,
     /// Files that had to be opened because the cache did not know them.
@@ -136,9 +137,9 @@ impl Index {
     pub fn open(work: &WorkDir, stage: &str, set_aside: bool) -> Result<Index> {
         let cache = work.index(stage);
         let mut known: HashMap<PathBuf, IndexedFile> =
-            fs::read(&cache).ok().and_then(|b| decode(&b)).unwrap_or_default();
+            fs::read(&cache).ok().and_then(|b| decode(&b, work.root())).unwrap_or_default();
         let before = known.len();
-        let mut index = Index { cache, files: Vec::new(), opened: 0, damaged: Vec::new(), changed: false };
+        let mut index = Index { cache, root: work.root().to_path_buf(), files: Vec::new(), opened: 0, damaged: Vec::new(), changed: false };
         for path in list(work, stage)? {
             let stamp = match Stamp::of(&path) {
                 Ok(stamp) => stamp,
@@ -206,14 +207,23 @@ impl Index {
 
     /// Publishes the cache.
     pub fn save(&self) -> Result<()> {
-        let body = postcard::to_stdvec(&(SCHEMA, &self.files)).expect("plain data");
+        // Paths below the work directory, so that the cache holds wherever the directory is mounted or moved to.
+        let mut files = self.files.clone();
+        for file in &mut files {
+            file.path = file.path.strip_prefix(&self.root).expect("every file lies in the work directory").to_path_buf();
+        }
+        let body = postcard::to_stdvec(&(SCHEMA, &files)).expect("plain data");
         publish_bytes(&self.cache, &seal(body))
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, IndexedFile>> {
+fn decode(bytes: &[u8], root: &Path) -> Option<HashMap<PathBuf, IndexedFile>> {
     let (schema, files): (u32, Vec<IndexedFile>) = postcard::from_bytes(unseal(bytes)?).ok()?;
-    (schema == SCHEMA).then(|| files.into_iter().map(|file| (file.path.clone(), file)).collect())
+    let keyed = |mut file: IndexedFile| {
+        file.path = root.join(&file.path);
+        (file.path.clone(), file)
+    };
+    (schema == SCHEMA).then(|| files.into_iter().map(keyed).collect())
 }
 
 /// The shards and then the parts of a stage.
