@@ -148,3 +148,30 @@ fn weights(seed: u64) -> Result<Vec<u8>> {
     let origin = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     Ok(safetensors::serialize(views?, Some(origin))?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    #[test]
+    fn the_files_are_those_of_hugging_face_and_the_same_every_time() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        write(one.path(), 7).unwrap();
+        write(two.path(), 7).unwrap();
+        for name in ["config.json", "preprocessor_config.json", "model.safetensors"] {
+            assert!(fs::read(one.path().join(name)).unwrap() == fs::read(two.path().join(name)).unwrap(), "{name}");
+        }
+        let bytes = fs::read(one.path().join("model.safetensors")).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.len(), 3 + 2 + 16 * LAYERS + 2 + 1);
+        let shape = |name: &str| tensors.tensor(name).unwrap().shape().to_vec();
+        assert_eq!(shape("vision_model.embeddings.patch_embedding.weight"), [128, 3, 32, 32]);
+        assert_eq!(shape("vision_model.embeddings.position_embedding.weight"), [50, 128]);
+        assert_eq!(shape("vision_model.encoder.layers.2.mlp.fc1.weight"), [512, 128]);
+        assert_eq!(shape("visual_projection.weight"), [64, 128]);
+    }
+}

@@ -86,7 +86,7 @@ fn split(clip: &Clip) -> &'static str {
 
 /// 25 frames per second in some places, the 29.97 of American television in others.
 fn frame_rate(clip: &Clip) -> (u32, u32) {
-    if clip.place % 2 == 0 { (25, 1) } else { (30_000, 1001) }
+    if clip.place.is_multiple_of(2) { (25, 1) } else { (30_000, 1001) }
 }
 
 /// Renders what is missing and writes the table.
@@ -265,4 +265,67 @@ fn table(request: &Request, clips: &[Clip]) -> Result<Vec<u8>> {
         }
     }
     Ok(table.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn a_hundred_clips_are_ten_scenes_five_places_and_two_recordings() {
+        let clips = clips(100);
+        let ids: BTreeSet<String> = clips.iter().map(Clip::id).collect();
+        assert_eq!((ids.len(), clips[0].id().as_str()), (100, "airport-lisbon-1000-40000"));
+        let mut groups: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for clip in &clips {
+            groups.entry(clip.group()).or_default().insert(split(clip));
+        }
+        assert_eq!(groups.len(), 50);
+        assert!(groups.values().all(|splits| splits.len() == 1), "a place is on one side");
+        assert_eq!(clips.iter().filter(|clip| split(clip) == "test").count(), 40);
+    }
+
+    #[test]
+    fn fewer_clips_are_some_of_the_same_with_both_sides_of_each_class() {
+        let all: BTreeSet<String> = clips(100).iter().map(Clip::id).collect();
+        for count in [20, 40] {
+            let some = clips(count);
+            assert!(some.iter().all(|clip| all.contains(&clip.id())));
+            let sides: BTreeSet<_> = some.iter().map(|clip| (clip.scene, split(clip))).collect();
+            assert_eq!(sides.len(), 20);
+        }
+    }
+
+    #[test]
+    fn a_second_run_keeps_what_is_whole_and_renders_the_rest_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = Request { out: folder.path().to_owned(), clips: 2, seed: 5, broken: true };
+        assert_eq!(render(&request).unwrap(), Outcome { rendered: 2, kept: 0 });
+        let [video, audio] = paths(folder.path(), &clips(2)[0].id());
+        let samples = (fs::metadata(&audio).unwrap().len() - 68) / 6;
+        assert!((479_999..=480_001).contains(&samples), "{samples}");
+        assert_eq!(render(&request).unwrap(), Outcome { rendered: 0, kept: 2 });
+
+        // Same size, other content; only the record can tell.
+        let whole = fs::read(&video).unwrap();
+        let mut damaged = whole.clone();
+        damaged[5000] ^= 1;
+        fs::write(&video, damaged).unwrap();
+        assert_eq!(render(&request).unwrap(), Outcome { rendered: 1, kept: 1 });
+        assert!(fs::read(&video).unwrap() == whole, "the same bytes again");
+
+        let table = fs::read_to_string(folder.path().join("items.csv")).unwrap();
+        assert_eq!(table.lines().count(), 5);
+        assert!(
+            table
+                .contains("\nbroken-truncated,video/broken-truncated.mp4,audio/airport-lisbon-1000-40000.wav,airport,")
+        );
+        assert!(!folder.path().join("video/broken-missing.mp4").exists());
+        let left: Vec<_> = fs::read_dir(folder.path().join("video")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 3, "two clips, a broken one and no temporary file: {left:?}");
+    }
 }

@@ -110,12 +110,13 @@ impl Canvas {
         }
     }
 
-    /// Shows `world` from `(x, y)` units on, in this rectangle; the world repeats to the right.
-    pub fn window(&mut self, x0: f32, y0: f32, x1: f32, y1: f32, world: &Canvas, x: f32, y: f32) {
+    /// Shows `world` in the rectangle `[left, top, right, bottom]`, its left edge at `x` of the world, which repeats to the right; rows are
+    /// those of the world, `dy` lower.
+    pub fn window(&mut self, [x0, y0, x1, y1]: [f32; 4], world: &Canvas, x: f32, dy: f32) {
         let (from, to) = (self.column(x0), self.column(x1));
         let start = ((x - world.left) * world.scale).round().rem_euclid(world.width as f32) as usize % world.width;
         for row in self.row(y0)..self.row(y1) {
-            let there = (((row as f32 / self.scale) + self.top + y - world.top) * world.scale).round();
+            let there = (((row as f32 / self.scale) + self.top + dy - world.top) * world.scale).round();
             let there = (there.max(0.0) as usize).min(world.height - 1) * world.width;
             let (mut at, mut column) = (from, start);
             while at < to {

@@ -106,3 +106,58 @@ impl Clip {
 fn random(name: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*blake3::hash(name.as_bytes()).as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Five places of each scene, one frame of each.
+    fn frames(seed: u64) -> Vec<(Clip, Vec<u8>)> {
+        let clip = |n: usize| Clip { scene: Scene::ALL[n / 5], place: n % 5, segment: 0 };
+        let frame = |clip: Clip| (clip, picture::Painter::new(seed, &clip, 96, 54).paint(4.48).to_vec());
+        (0..50).map(clip).map(frame).collect()
+    }
+
+    #[test]
+    fn a_frame_depends_on_nothing_but_seed_clip_size_and_time() {
+        let clip = Clip { scene: Scene::Tram, place: 3, segment: 1 };
+        let mut painter = picture::Painter::new(1, &clip, 96, 54);
+        let first = painter.paint(2.0).to_vec();
+        assert_eq!(first.len(), 96 * 54 * 3);
+        assert!(painter.paint(3.0) != first, "things move");
+        assert!(painter.paint(2.0) == first);
+        assert!(picture::Painter::new(2, &clip, 96, 54).paint(2.0) != first);
+    }
+
+    /// The scenes can be told apart, and not by a child's play: nearest neighbour over other places, on colour and layout.
+    #[test]
+    fn scenes_are_alike_across_places_but_not_trivially() {
+        let frames = frames(0);
+        let distance =
+            |a: &[u8], b: &[u8]| a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum::<u64>();
+        let right = frames.iter().filter(|(clip, frame)| {
+            let others = frames.iter().filter(|(other, _)| other.group() != clip.group());
+            others.min_by_key(|(_, other)| distance(frame, other)).unwrap().0.scene == clip.scene
+        });
+        let right = right.count();
+        eprintln!("nearest neighbour on pixels: {right} of 50");
+        assert!((20..50).contains(&right), "{right} of 50; chance is 5");
+    }
+
+    #[test]
+    fn a_sound_depends_on_nothing_but_seed_and_clip() {
+        for scene in Scene::ALL {
+            let clip = Clip { scene, place: 1, segment: 0 };
+            let sound = sound::render(3, &clip);
+            assert!((479_999..=480_001).contains(&sound.len()));
+            let peak = sound.iter().flatten().fold(0.0_f32, |peak, s| peak.max(s.abs()));
+            assert!((0.05..=0.6).contains(&peak), "{} peaks at {peak}", scene.name());
+            let other = sound::render(3, &Clip { segment: 1, ..clip });
+            assert!(sound != other);
+        }
+        let clip = Clip { scene: Scene::Bus, place: 0, segment: 0 };
+        assert!(sound::render(3, &clip) == sound::render(3, &clip));
+    }
+}

@@ -137,11 +137,12 @@ impl Painter {
         let sway = |rate: f32, turn: f32| self.look.sway * (TAU * rate * t + self.phase + turn).sin();
         let riding = self.outside.is_some();
         let (dx, dy) = if riding { (sway(0.3, 0.0), sway(2.1, 1.0)) } else { (sway(0.13, 0.0), sway(0.21, 2.0)) };
-        self.frame.window(0.0, 0.0, WIDE * 2.0, HIGH, &self.backdrop, dx, dy);
+        self.frame.window([0.0, 0.0, WIDE * 2.0, HIGH], &self.backdrop, dx, dy);
         if let Some(outside) = &self.outside {
             let x = outside.travelled(t);
             for &[x0, y0, x1, y1] in &outside.windows {
-                self.frame.window(x0 - dx, y0 - dy, x1 - dx, y1 - dy, &outside.world, x + x0, 0.3 * dy);
+                let pane = [x0 - dx, y0 - dy, x1 - dx, y1 - dy];
+                self.frame.window(pane, &outside.world, x + x0, 0.3 * dy);
             }
         }
         for actor in &self.cast {
@@ -207,7 +208,7 @@ impl Look {
             sky,
             wall: tone.map(|c| grey + c),
             accent: hue(rng, 0.1, 0.95),
-            floor: hue(rng, 0.42, 0.75),
+            floor: mix([rng.random_range(0.42..0.75); 3], hue(rng, 0.42, 0.75), 0.35),
             grain: rng.random_range(1.0..4.0),
             sway: rng.random_range(0.03..0.22),
             crowd: rng.random_range(0.5..1.6),
@@ -571,7 +572,7 @@ fn cast(scene: Scene, look: &Look, rng: &mut ChaCha8Rng) -> Vec<Actor> {
                 size: size.0 + (size.1 - size.0) * depth,
                 speed: rng.random_range(speed.0..=speed.1) * turn,
                 phase: rng.random_range(0.0..TAU),
-                colour: colour(rng, 0.05, 0.85),
+                colour: mix([0.3; 3], colour(rng, 0.05, 0.85), 0.7),
                 other: shade([0.93, 0.74, 0.60], rng.random_range(0.45..1.05)),
             });
         }
@@ -705,7 +706,7 @@ impl Actor {
                 c.disc(x, y - 0.5 * s * beat, 0.4 * s, 0.6 * s * beat.abs() + 0.02, [0.2, 0.2, 0.24]);
             }
             Shape::Tree => {
-                tree(c, x, y, s, 0.08 * (1.3 * t + self.phase).sin(), mix([0.16, 0.40, 0.12], self.colour, 0.2))
+                tree(c, x, y, s, 0.08 * (1.3 * t + self.phase).sin(), mix([0.16, 0.40, 0.12], self.colour, 0.2));
             }
             Shape::Fountain => {
                 c.disc(x, y, 2.2 * s, 0.5 * s, STONE);
