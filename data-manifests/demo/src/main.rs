@@ -1,1 +1,58 @@
-fn main() {}
+//! `demo data` renders the demo clips, `demo clip` writes the demo checkpoint.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+
+/// Makes what the demo needs: clips through real encoders, and a small checkpoint with random weights.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Render clips of ten scenes: MP4, WAV and a table of items. Goes on where it was stopped.
+    Data {
+        /// Folder to write to.
+        #[arg(long)]
+        out: PathBuf,
+        /// Number of clips.
+        #[arg(long, default_value_t = 100)]
+        clips: usize,
+        /// Another seed gives other clips.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        /// Also an item with a truncated video, and one without any.
+        #[arg(long)]
+        broken: bool,
+    },
+    /// Write a small CLIP checkpoint with random weights.
+    Clip {
+        /// Folder to write to.
+        #[arg(long)]
+        out: PathBuf,
+        /// Another seed gives other weights.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let start = Instant::now();
+    match Arguments::parse().command {
+        Command::Data { out, clips, seed, broken } => {
+            let shown = out.display().to_string();
+            let outcome = demo::data::render(&demo::data::Request { out, clips, seed, broken })?;
+            let seconds = start.elapsed().as_secs_f64();
+            eprintln!("{shown}: {} clips rendered, {} kept, {seconds:.1} s", outcome.rendered, outcome.kept);
+        }
+        Command::Clip { out, seed } => {
+            demo::checkpoint::write(&out, seed)?;
+            eprintln!("{}: CLIP image tower with random weights, seed {seed}", out.display());
+        }
+    }
+    Ok(())
+}
