@@ -194,7 +194,6 @@ pub(crate) mod tests {
             discontinuous,
             time_base: ffi::AVRational { num: 1, den: 90_000 },
             frame_rate: ffi::AVRational { num: 25, den: 1 },
-            delay: 2,
             wrap_bits: 33,
             matrix: None,
             format: "test".to_owned(),

@@ -38,8 +38,6 @@ pub(crate) struct Facts {
     pub(crate) time_base: ffi::AVRational,
     /// Average frame rate; 0/x where unknown.
     pub(crate) frame_rate: ffi::AVRational,
-    /// Frames that a decoder holds back for reordering.
-    pub(crate) delay: i32,
     /// Bits after which timestamps wrap.
     pub(crate) wrap_bits: i32,
     /// The stream's display matrix.
@@ -70,8 +68,7 @@ impl Container {
     #[expect(unsafe_code, reason = "the binding has no setter for AVStream.discard")]
     fn read_only_the_chosen_stream(&mut self) {
         for i in 0..self.facts.streams {
-            let discard =
-                if i == self.index { ffi::AVDiscard::AVDISCARD_NONE } else { ffi::AVDiscard::AVDISCARD_ALL };
+            let discard = if i == self.index { ffi::AVDiscard::AVDISCARD_NONE } else { ffi::AVDiscard::AVDISCARD_ALL };
             // SAFETY: `i` is below nb_streams, the array and its streams live as long as `input`, and nobody else holds them.
             unsafe { (**(*self.input.as_mut_ptr()).streams.add(i)).discard = discard };
         }
@@ -172,10 +169,8 @@ fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
         let raw = &*stream.as_ptr();
         let par = &*raw.codecpar;
         let mut size = 0;
-        let side =
-            |kind, size: *mut usize| ffi::av_stream_get_side_data(raw, kind, size).cast_const().cast::<i32>();
-        let encrypted =
-            !side(ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INIT_INFO, ptr::null_mut()).is_null();
+        let side = |kind, size: *mut usize| ffi::av_stream_get_side_data(raw, kind, size).cast_const().cast::<i32>();
+        let encrypted = !side(ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INIT_INFO, ptr::null_mut()).is_null();
         if encrypted || par.codec_tag == u32::from_le_bytes(*b"encv") {
             return Err(MediaError::Encrypted);
         }
@@ -187,7 +182,6 @@ fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
             discontinuous: (*context.iformat).flags & ffi::AVFMT_TS_DISCONT != 0,
             time_base: raw.time_base,
             frame_rate: raw.avg_frame_rate,
-            delay: par.video_delay,
             wrap_bits: raw.pts_wrap_bits,
             matrix: (!matrix.is_null() && size >= 36).then(|| matrix.cast::<[i32; 9]>().read_unaligned()),
             format: input.format().name().to_owned(),
@@ -245,10 +239,7 @@ impl Packets {
     }
 
     /// Calls `each` with the packets in file order until it says that it has had enough.
-    pub(crate) fn replay(
-        &self,
-        mut each: impl FnMut(&Packet) -> Result<bool, MediaError>,
-    ) -> Result<(), MediaError> {
+    pub(crate) fn replay(&self, mut each: impl FnMut(&Packet) -> Result<bool, MediaError>) -> Result<(), MediaError> {
         if let Some(kept) = &self.kept {
             for packet in kept {
                 if !each(packet)? {

@@ -172,7 +172,10 @@ fn turned(frame: &frame::Video, shape: Shape, orientation: Orientation) -> Resul
 /// 4:2:0 between the rows.
 struct Scaler(*mut ffi::SwsContext);
 
-#[expect(unsafe_code, reason = "the context is owned and used by one thread at a time, which is all that libswscale asks for")]
+#[expect(
+    unsafe_code,
+    reason = "the context is owned and used by one thread at a time, which is all that libswscale asks for"
+)]
 // SAFETY: see the reason.
 unsafe impl Send for Scaler {}
 
@@ -210,9 +213,8 @@ impl Scaler {
             }
             let code = ffi::sws_init_context(scaler.0, std::ptr::null_mut(), std::ptr::null_mut());
             if code < 0 {
-                let name = descriptor(source.format).map_or_else(String::new, |d| {
-                    std::ffi::CStr::from_ptr(d.name).to_string_lossy().into_owned()
-                });
+                let name = descriptor(source.format)
+                    .map_or_else(String::new, |d| std::ffi::CStr::from_ptr(d.name).to_string_lossy().into_owned());
                 return Err(MediaError::Unsupported { what: format!("pixel format {name}") });
             }
             Ok(scaler)

@@ -45,7 +45,9 @@ impl Decoder {
             ffmpeg::Error::PatchWelcome | ffmpeg::Error::DecoderNotFound => {
                 MediaError::Unsupported { what: codec_name(facts.codec) }
             }
-            e => MediaError::Corrupt { detail: format!("the {} decoder refuses the stream's header: {e}", codec_name(facts.codec)) },
+            e => MediaError::Corrupt {
+                detail: format!("the {} decoder refuses the stream's header: {e}", codec_name(facts.codec)),
+            },
         })?;
         Ok(Decoder { inner })
     }

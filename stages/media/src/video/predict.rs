@@ -101,9 +101,8 @@ fn length(facts: &Facts, duration: i64) -> i64 {
 /// Whether the times of an MPEG stream run on without a jump that the command would straighten, and without a wrap.
 fn steady(facts: &Facts, entries: &[Entry]) -> bool {
     let micros = |ticks: i64| rescale(ticks, facts.time_base, contract_micro());
-    let near_start = |t: i64| {
-        facts.start_time.is_some_and(|start| micros(t).saturating_sub(start).abs() <= LONGEST * 1_000_000)
-    };
+    let near_start =
+        |t: i64| facts.start_time.is_some_and(|start| micros(t).saturating_sub(start).abs() <= LONGEST * 1_000_000);
     entries.iter().all(|e| e.dts.is_some_and(near_start))
         && entries.windows(2).all(|w| {
             let (Some(a), Some(b)) = (w[0].dts, w[1].dts) else { return false };
