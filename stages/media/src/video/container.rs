@@ -1,0 +1,259 @@
+//! The container: which stream, its packets, and what the header says.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::ptr;
+
+use ffmpeg_next::format::context::Input;
+use ffmpeg_next::{self as ffmpeg, Dictionary, Packet, ffi};
+
+use crate::MediaError;
+use crate::libav::{container_error, init};
+
+/// Longest side of a picture that is decoded.
+pub(crate) const MAX_SIDE: u64 = 16_384;
+/// Most pixels of a picture that is decoded.
+pub(crate) const MAX_PIXELS: u64 = 268_435_456;
+
+/// An opened file with one chosen video stream; packets of the others are not read.
+pub(crate) struct Container {
+    input: Input,
+    index: usize,
+    pub(crate) facts: Facts,
+}
+
+/// What the header says of the file and the chosen stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Number of streams of any kind.
+    pub(crate) streams: usize,
+    /// The file's earliest start over all streams, in microseconds.
+    pub(crate) start_time: Option<i64>,
+    /// The chosen stream's start in ticks.
+    pub(crate) stream_start: Option<i64>,
+    /// Timestamps may jump in this kind of container (MPEG streams).
+    pub(crate) discontinuous: bool,
+    /// Seconds per tick.
+    pub(crate) time_base: ffi::AVRational,
+    /// Average frame rate; 0/x where unknown.
+    pub(crate) frame_rate: ffi::AVRational,
+    /// Bits after which timestamps wrap.
+    pub(crate) wrap_bits: i32,
+    /// The stream's display matrix.
+    pub(crate) matrix: Option<[i32; 9]>,
+    /// Short name of the container format.
+    pub(crate) format: String,
+    /// The codec.
+    pub(crate) codec: ffi::AVCodecID,
+    /// Coded pixels per row, before rotation.
+    pub(crate) width: u32,
+    /// Coded rows.
+    pub(crate) height: u32,
+}
+
+impl Container {
+    /// Opens `path` and chooses the stream that the ffmpeg command would choose.
+    pub(crate) fn open(path: &Path) -> Result<Self, MediaError> {
+        init();
+        readable(path)?;
+        let input = open_input(path)?;
+        let index = choose(&input)?;
+        let facts = facts(&input, index)?;
+        let mut container = Container { input, index, facts };
+        container.read_only_the_chosen_stream();
+        Ok(container)
+    }
+
+    #[expect(unsafe_code, reason = "the binding has no setter for AVStream.discard")]
+    fn read_only_the_chosen_stream(&mut self) {
+        for i in 0..self.facts.streams {
+            let discard = if i == self.index { ffi::AVDiscard::AVDISCARD_NONE } else { ffi::AVDiscard::AVDISCARD_ALL };
+            // SAFETY: `i` is below nb_streams, the array and its streams live as long as `input`, and nobody else holds them.
+            unsafe { (**(*self.input.as_mut_ptr()).streams.add(i)).discard = discard };
+        }
+    }
+
+    /// The next packet of the chosen stream; `None` at the end, which is also where a truncated file ends.
+    pub(crate) fn next_packet(&mut self) -> Option<Packet> {
+        loop {
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() == self.index => return Some(packet),
+                Ok(()) => {}
+                Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
+                // The command reports the error and goes on with what it has.
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Codec parameters of the chosen stream.
+    pub(crate) fn parameters(&self) -> ffmpeg::codec::Parameters {
+        self.input.stream(self.index).expect("the chosen stream exists").parameters()
+    }
+}
+
+/// Whether the system lets us read the file at all: libav's own answers are not as clear.
+fn readable(path: &Path) -> Result<(), MediaError> {
+    let meta = File::open(path).and_then(|f| f.metadata()).map_err(|e| MediaError::from_io(&e))?;
+    if meta.is_dir() {
+        return Err(MediaError::Unreadable { kind: std::io::ErrorKind::IsADirectory });
+    }
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "the binding panics on paths that are not UTF-8")]
+fn open_input(path: &Path) -> Result<Input, MediaError> {
+    // The prefix keeps names with a colon or a leading dash from being taken for another protocol or an option.
+    let mut url = b"file:".to_vec();
+    url.extend_from_slice(path.as_os_str().as_encoded_bytes());
+    let url = CString::new(url).map_err(|_| MediaError::Missing)?;
+    let mut options = Dictionary::new();
+    // As the command does; and a playlist in disguise must not lead to the network.
+    options.set("scan_all_pmts", "1");
+    options.set("protocol_whitelist", "file");
+    // SAFETY: `url` and `options` outlive the call; on success the context is owned by `Input` from then on, on failure libav frees it.
+    unsafe {
+        let mut options = options.disown();
+        let mut context = ptr::null_mut();
+        let code = ffi::avformat_open_input(&raw mut context, url.as_ptr(), ptr::null_mut(), &raw mut options);
+        ffi::av_dict_free(&raw mut options);
+        if code < 0 {
+            return Err(container_error(code));
+        }
+        let input = Input::wrap(context);
+        let code = ffi::avformat_find_stream_info(context, ptr::null_mut());
+        if code < 0 && (*context).nb_streams == 0 {
+            return Err(container_error(code));
+        }
+        Ok(input)
+    }
+}
+
+/// The command's "best" video stream: one with packets before one without, the default before others, then the largest; cover art last.
+#[expect(unsafe_code, reason = "the binding does not show AVStream.event_flags")]
+fn choose(input: &Input) -> Result<usize, MediaError> {
+    let mut best = None;
+    for stream in input.streams() {
+        // SAFETY: the stream and its parameters live as long as `input`, which is borrowed here.
+        let (kind, width, height, disposition, events) = unsafe {
+            let raw = &*stream.as_ptr();
+            let par = &*raw.codecpar;
+            (par.codec_type, i64::from(par.width), i64::from(par.height), raw.disposition, raw.event_flags)
+        };
+        if kind != ffi::AVMediaType::AVMEDIA_TYPE_VIDEO {
+            continue;
+        }
+        let flag = |set: bool, score: i64| if set { score } else { 0 };
+        let mut score = width.saturating_mul(height)
+            + flag(events & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS != 0, 100_000_000)
+            + flag(disposition & ffi::AV_DISPOSITION_DEFAULT != 0, 5_000_000);
+        if disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0 {
+            score = 1;
+        }
+        if best.is_none_or(|(top, _)| score > top) && score > 0 {
+            best = Some((score, stream.index()));
+        }
+    }
+    best.map(|(_, index)| index).ok_or(MediaError::NoVideoStream)
+}
+
+#[expect(unsafe_code, reason = "the binding does not show these fields")]
+fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
+    let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t);
+    let stream = input.stream(index).expect("the chosen stream exists");
+    // SAFETY: context, stream and parameters live as long as `input`; the side data is 36 bytes where present and is copied at once.
+    let facts = unsafe {
+        let context = &*input.as_ptr();
+        let raw = &*stream.as_ptr();
+        let par = &*raw.codecpar;
+        let mut size = 0;
+        let side = |kind, size: *mut usize| ffi::av_stream_get_side_data(raw, kind, size).cast_const().cast::<i32>();
+        let encrypted = !side(ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INIT_INFO, ptr::null_mut()).is_null();
+        if encrypted || par.codec_tag == u32::from_le_bytes(*b"encv") {
+            return Err(MediaError::Encrypted);
+        }
+        let matrix = side(ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX, &raw mut size);
+        Facts {
+            streams: context.nb_streams as usize,
+            start_time: known(context.start_time),
+            stream_start: known(raw.start_time),
+            discontinuous: (*context.iformat).flags & ffi::AVFMT_TS_DISCONT != 0,
+            time_base: raw.time_base,
+            frame_rate: raw.avg_frame_rate,
+            wrap_bits: raw.pts_wrap_bits,
+            matrix: (!matrix.is_null() && size >= 36).then(|| matrix.cast::<[i32; 9]>().read_unaligned()),
+            format: input.format().name().to_owned(),
+            codec: par.codec_id,
+            width: par.width.max(0) as u32,
+            height: par.height.max(0) as u32,
+        }
+    };
+    check_size(facts.width.into(), facts.height.into())?;
+    Ok(facts)
+}
+
+/// Refuses pictures that would not fit.
+pub(crate) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
+    for (what, value) in [("picture width in pixels", width), ("picture height in pixels", height)] {
+        if value > MAX_SIDE {
+            return Err(MediaError::TooLarge { what, value, limit: MAX_SIDE });
+        }
+    }
+    if width * height > MAX_PIXELS {
+        return Err(MediaError::TooLarge { what: "picture size in pixels", value: width * height, limit: MAX_PIXELS });
+    }
+    Ok(())
+}
+
+/// The packets of the chosen stream, as often as needed: from memory while they are few, else by reading the file again.
+pub(crate) struct Packets {
+    path: PathBuf,
+    kept: Option<Vec<Packet>>,
+}
+
+/// Compressed bytes that are kept between the passes, so that an ordinary clip is read from disk once.
+const KEEP: usize = 64 << 20;
+
+impl Packets {
+    /// Reads every packet once, shows it to `look`, and keeps them all if they are few.
+    pub(crate) fn scan(
+        path: &Path,
+        container: &mut Container,
+        mut look: impl FnMut(&mut Packet) -> Result<(), MediaError>,
+    ) -> Result<Self, MediaError> {
+        let mut kept = Some(Vec::new());
+        let mut bytes = 0;
+        while let Some(mut packet) = container.next_packet() {
+            look(&mut packet)?;
+            bytes += packet.size();
+            if bytes > KEEP {
+                kept = None;
+            }
+            if let Some(kept) = &mut kept {
+                kept.push(packet);
+            }
+        }
+        Ok(Packets { path: path.to_owned(), kept })
+    }
+
+    /// Calls `each` with the packets in file order until it says that it has had enough.
+    pub(crate) fn replay(&self, mut each: impl FnMut(&Packet) -> Result<bool, MediaError>) -> Result<(), MediaError> {
+        if let Some(kept) = &self.kept {
+            for packet in kept {
+                if !each(packet)? {
+                    return Ok(());
+                }
+            }
+            return Ok(());
+        }
+        let mut container = Container::open(&self.path)?;
+        while let Some(packet) = container.next_packet() {
+            if !each(&packet)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
