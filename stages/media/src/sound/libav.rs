@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::ffi::CString;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Once;
@@ -22,8 +23,12 @@ use super::Samples;
 use crate::MediaError;
 
 pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| ffmpeg::log::set_level(ffmpeg::log::Level::Quiet));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        // Without it the errors of libav's own have no text.
+        ffmpeg::util::error::register_all();
+    });
 
     let mut input = open(path)?;
     let index = best_stream(&input)?;
@@ -108,8 +113,11 @@ impl Heard {
     }
 }
 
-/// Reads sample `i` of a plane: integers scaled by 2^(bits-1) and rounded once, floats as they are.
-fn reader(format: Sample) -> Result<fn(&[u8], usize) -> f32, MediaError> {
+/// Sample `i` of a plane.
+type Read = fn(&[u8], usize) -> f32;
+
+/// Reads a sample: integers scaled by 2^(bits-1) and rounded once, floats as they are.
+fn reader(format: Sample) -> Result<Read, MediaError> {
     fn bytes<const N: usize>(plane: &[u8], i: usize) -> [u8; N] {
         *plane[i * N..].first_chunk().expect("the plane holds every sample of the frame")
     }
@@ -148,7 +156,10 @@ fn open(path: &Path) -> Result<Input, MediaError> {
     };
     opened.map_err(|error| match error {
         ffmpeg::Error::PatchWelcome => MediaError::Unsupported { what: "a rare variant of its format".into() },
-        error => MediaError::NotMedia { detail: error.to_string() },
+        ffmpeg::Error::Other { errno: ffmpeg::error::EIO } => MediaError::Unreadable { kind: ErrorKind::Other },
+        ffmpeg::Error::InvalidData => MediaError::NotMedia { detail: "no demuxer recognises its bytes".into() },
+        // What libav says of absurd headers: "cannot allocate memory", "invalid argument", "end of file".
+        error => MediaError::NotMedia { detail: format!("its header makes no sense ({error})") },
     })
 }
 

@@ -5,8 +5,8 @@ use std::fs::File;
 use contract::Sound;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::formats::FormatOptions;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, Track};
 use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
@@ -19,7 +19,7 @@ pub(super) fn sound(file: File) -> Option<Sound> {
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
         .ok()?;
     let [track] = format.tracks() else { return None };
-    let stated = frames(track);
+    let stated = track.num_frames?;
     let Some(CodecParameters::Audio(params)) = &track.codec_params else { return None };
     let mut decoder =
         symphonia::default::get_codecs().make_audio_decoder(params, &AudioDecoderOptions::default()).ok()?;
@@ -42,10 +42,9 @@ pub(super) fn sound(file: File) -> Option<Sound> {
     }
     let (sample_rate, channels) = shape?;
     let decoded = (samples.values.len() / channels) as u64;
-    (stated == decoded && sample_rate > 0).then_some(Sound { sample_rate, channels, samples: samples.values })
-}
-
-/// The frames that the container states.
-fn frames(track: &Track) -> u64 {
-    track.num_frames.unwrap_or(0)
+    (stated == decoded && decoded > 0 && sample_rate > 0).then_some(Sound {
+        sample_rate,
+        channels,
+        samples: samples.values,
+    })
 }
