@@ -25,7 +25,7 @@ use crate::MediaError;
 pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        crate::libav::init();
         // Without it the errors of libav's own have no text.
         ffmpeg::util::error::register_all();
     });

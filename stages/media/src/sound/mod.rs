@@ -8,9 +8,9 @@
 //!
 //! | content | decoder |
 //! |---|---|
-//! | WAV (`RIFF`), FLAC, Ogg Vorbis, AIFF, CAF | [`symphonia`]: safe Rust, no libav involved |
-//! | big-endian WAV (`RIFX`) | [`rifx`]: ffmpeg refuses most of them and misreads the rest, symphonia knows none |
-//! | all else: MP3, MP4, Matroska, AAC, Opus, RF64 … | [`libav`] |
+//! | WAV (`RIFF`), FLAC, Ogg Vorbis, AIFF, CAF | `symphonia`: safe Rust, no libav involved |
+//! | big-endian WAV (`RIFX`) | `rifx`: ffmpeg refuses most of them and misreads the rest, symphonia knows none |
+//! | all else: MP3, MP4, Matroska, AAC, Opus, RF64 … | `libav` |
 //!
 //! Symphonia is held to perfection: whatever it stumbles over - an error anywhere, fewer or more samples than the
 //! container states, a change of format - is decoded again, from the start, by libav. So a damaged file gives what the
