@@ -3,6 +3,7 @@
 //! | module | what it makes of a file |
 //! |---|---|
 //! | [`video`] | the presentation times of its pictures, and those pictures that are wanted, with the bytes of the ffmpeg command |
+//! | [`sound`](mod@sound) | its decoded samples, those of the ffmpeg command |
 //! | [`libav`] | which libav is at work: a fact for cache keys |
 //! | [`error`] | why there are none |
 //!
@@ -11,8 +12,13 @@
 
 pub mod error;
 pub mod libav;
+pub mod sound;
 pub mod video;
 
 pub use error::MediaError;
 pub use libav::{LibavVersions, libav_versions};
+pub use sound::sound;
 pub use video::{Outcome, Video, VideoInfo};
+
+/// The version of symphonia, which decodes most sound files: a fact for cache keys.
+pub const SYMPHONIA_VERSION: &str = "0.6";

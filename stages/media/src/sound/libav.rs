@@ -1,0 +1,219 @@
+//! The sound of anything that libav opens, as the ffmpeg command hears it.
+//!
+//! Like the command: the same audio stream, damaged packets skipped, a read error taken as the end, encoder delay and edit
+//! lists applied by demuxer and decoder. Unlike it: a stream whose rate or number of channels changes on the way is refused
+//! instead of resampled or mixed to its beginning.
+
+use std::cmp::Reverse;
+use std::ffi::CString;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Once;
+
+use contract::Sound;
+use ffmpeg::codec::context::Context;
+use ffmpeg::format::context::Input;
+use ffmpeg::format::sample::Sample;
+use ffmpeg::media::Type;
+use ffmpeg_next::format::stream::StreamMut;
+use ffmpeg_next::{self as ffmpeg, Dictionary, Packet, Stream, decoder, ffi, frame};
+
+use super::Samples;
+use crate::MediaError;
+
+pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        crate::libav::init();
+        // Without it the errors of libav's own have no text.
+        ffmpeg::util::error::register_all();
+    });
+
+    let mut input = open(path)?;
+    let index = best_stream(&input)?;
+    for mut other in input.streams_mut().filter(|s| s.index() != index) {
+        discard(&mut other);
+    }
+    let stream = input.stream(index).expect("the index is that of a stream");
+    let encrypted = is_encrypted(&stream);
+    let mut decoder = open_decoder(&stream)?;
+    let mut heard = Heard { samples: Samples::new(), shape: None, failure: None };
+    let mut packet = Packet::empty();
+    // Like the command, any error of reading but "try again" is the end of the file.
+    loop {
+        match packet.read(&mut input) {
+            Ok(()) if packet.stream() == index => {}
+            Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => continue,
+            Err(_) => break,
+        }
+        match decoder.send_packet(&packet) {
+            Ok(()) => heard.take(&mut decoder)?,
+            Err(error) => heard.failure = Some(error),
+        }
+    }
+    if decoder.send_eof().is_ok() {
+        heard.take(&mut decoder)?;
+    }
+    match (heard.shape, heard.failure) {
+        (Some((sample_rate, channels)), _) => Ok(Sound { sample_rate, channels, samples: heard.samples.values }),
+        (None, Some(_)) if encrypted => Err(MediaError::Encrypted),
+        (None, Some(error)) => Err(MediaError::Corrupt { detail: format!("not one packet of sound decodes: {error}") }),
+        (None, None) => Err(MediaError::Empty { unit: "sample" }),
+    }
+}
+
+/// What was decoded so far.
+struct Heard {
+    samples: Samples,
+    /// Sample rate and channels of all frames.
+    shape: Option<(u32, usize)>,
+    /// The last error of the decoder. It is passed over as long as there is any sound.
+    failure: Option<ffmpeg::Error>,
+}
+
+impl Heard {
+    /// Takes the frames that are ready.
+    fn take(&mut self, decoder: &mut decoder::Audio) -> Result<(), MediaError> {
+        let mut frame = frame::Audio::empty();
+        loop {
+            match decoder.receive_frame(&mut frame) {
+                Ok(()) => self.append(&frame)?,
+                Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => return Ok(()),
+                Err(error) => {
+                    self.failure = Some(error);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, frame: &frame::Audio) -> Result<(), MediaError> {
+        let here = (frame.rate(), usize::from(frame.channels()));
+        if frame.samples() == 0 || here.0 == 0 || here.1 == 0 {
+            return Ok(());
+        }
+        let shape = *self.shape.get_or_insert(here);
+        if shape != here {
+            let (from, to) = (shape, here);
+            let what = format!(
+                "sound that changes on the way from {} Hz, {} channels to {} Hz, {} channels",
+                from.0, from.1, to.0, to.1
+            );
+            return Err(MediaError::Unsupported { what });
+        }
+        let (n, channels) = (frame.samples(), here.1);
+        let read = reader(frame.format())?;
+        let planes: Vec<&[u8]> = (0..frame.planes()).map(|p| frame.data(p)).collect();
+        let planar = frame.is_planar();
+        self.samples.extend((0..n * channels).map(|i| {
+            let (plane, at) = if planar { (planes[i % channels], i / channels) } else { (planes[0], i) };
+            read(plane, at)
+        }))
+    }
+}
+
+/// Sample `i` of a plane.
+type Read = fn(&[u8], usize) -> f32;
+
+/// Reads a sample: integers scaled by 2^(bits-1) and rounded once, floats as they are.
+fn reader(format: Sample) -> Result<Read, MediaError> {
+    fn bytes<const N: usize>(plane: &[u8], i: usize) -> [u8; N] {
+        *plane[i * N..].first_chunk().expect("the plane holds every sample of the frame")
+    }
+    Ok(match format {
+        Sample::U8(_) => |p, i| (f32::from(p[i]) - 128.0) / 128.0,
+        Sample::I16(_) => |p, i| f32::from(i16::from_ne_bytes(bytes(p, i))) / 32_768.0,
+        Sample::I32(_) => |p, i| i32::from_ne_bytes(bytes(p, i)) as f32 / 2_147_483_648.0,
+        Sample::I64(_) => |p, i| i64::from_ne_bytes(bytes(p, i)) as f32 / 9_223_372_036_854_775_808.0,
+        Sample::F32(_) => |p, i| f32::from_ne_bytes(bytes(p, i)),
+        Sample::F64(_) => |p, i| f64::from_ne_bytes(bytes(p, i)) as f32,
+        Sample::None => return Err(MediaError::Unsupported { what: "sound without a sample format".into() }),
+    })
+}
+
+/// Opens a file by its bytes as they are (a name need not be UTF-8 or free of colons), and nothing but files: a playlist
+/// must not make us fetch what it names.
+fn open(path: &Path) -> Result<Input, MediaError> {
+    let url = CString::new([b"file:", path.as_os_str().as_bytes()].concat()).map_err(|_| MediaError::Missing)?;
+    let mut options = Dictionary::new();
+    options.set("protocol_whitelist", "file");
+    #[expect(unsafe_code, reason = "ffmpeg-next panics on names that are not UTF-8")]
+    // SAFETY: `url` outlives the call; `context` is null or what libav allocated, and passes to `Input` or is closed here.
+    // The options left over are owned again and freed.
+    let opened = unsafe {
+        let mut context = std::ptr::null_mut();
+        let mut raw = options.disown();
+        let mut status = ffi::avformat_open_input(&raw mut context, url.as_ptr(), std::ptr::null(), &raw mut raw);
+        drop(Dictionary::own(raw));
+        if status >= 0 {
+            status = ffi::avformat_find_stream_info(context, std::ptr::null_mut());
+            if status < 0 {
+                ffi::avformat_close_input(&raw mut context);
+            }
+        }
+        if status >= 0 { Ok(Input::wrap(context)) } else { Err(ffmpeg::Error::from(status)) }
+    };
+    opened.map_err(|error| match error {
+        ffmpeg::Error::PatchWelcome => MediaError::Unsupported { what: "a rare variant of its format".into() },
+        ffmpeg::Error::Other { errno: ffmpeg::error::EIO } => MediaError::Unreadable { kind: ErrorKind::Other },
+        ffmpeg::Error::InvalidData => MediaError::NotMedia { detail: "no demuxer recognises its bytes".into() },
+        // What libav says of absurd headers: "cannot allocate memory", "invalid argument", "end of file".
+        error => MediaError::NotMedia { detail: format!("its header makes no sense ({error})") },
+    })
+}
+
+/// The stream that the ffmpeg command takes: one with packets before one without, the default before others, then the one
+/// with most channels, then the first.
+fn best_stream(input: &Input) -> Result<usize, MediaError> {
+    let score = |stream: &Stream<'_>| {
+        let parameters = raw_parameters(stream);
+        #[expect(unsafe_code, reason = "ffmpeg-next does not show the flags of events")]
+        // SAFETY: the stream lives as long as the input that it is borrowed from.
+        let (events, disposition) = unsafe { ((*stream.as_ptr()).event_flags, (*stream.as_ptr()).disposition) };
+        let has_packets = events & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS != 0;
+        (has_packets, disposition & ffi::AV_DISPOSITION_DEFAULT != 0, parameters.ch_layout.nb_channels)
+    };
+    let sounds = input.streams().filter(|s| s.parameters().medium() == Type::Audio);
+    sounds.min_by_key(|s| Reverse(score(s))).map(|s| s.index()).ok_or(MediaError::NoAudioStream)
+}
+
+/// The fields of a stream that ffmpeg-next does not show.
+fn raw_parameters<'a>(stream: &'a Stream<'_>) -> &'a ffi::AVCodecParameters {
+    #[expect(unsafe_code, reason = "ffmpeg-next shows neither channels nor codec tag")]
+    // SAFETY: every stream has parameters, which live as long as it.
+    unsafe {
+        &*(*stream.as_ptr()).codecpar
+    }
+}
+
+/// MP4 marks encrypted sound by its four-character code.
+fn is_encrypted(stream: &Stream<'_>) -> bool {
+    raw_parameters(stream).codec_tag == u32::from_le_bytes(*b"enca")
+}
+
+/// Spares the demuxer what nobody asks for, as the command does.
+fn discard(stream: &mut StreamMut<'_>) {
+    #[expect(unsafe_code, reason = "ffmpeg-next cannot set it")]
+    // SAFETY: the stream is borrowed mutably from its input.
+    unsafe {
+        (*stream.as_mut_ptr()).discard = ffi::AVDiscard::AVDISCARD_ALL;
+    }
+}
+
+fn open_decoder(stream: &Stream<'_>) -> Result<decoder::Audio, MediaError> {
+    let parameters = stream.parameters();
+    let what = || MediaError::Unsupported { what: format!("{:?} sound", parameters.id()) };
+    if decoder::find(parameters.id()).is_none() {
+        return Err(what());
+    }
+    let context = Context::from_parameters(stream.parameters())
+        .map_err(|e| MediaError::Internal { at: "avcodec_parameters_to_context", detail: e.to_string() })?;
+    let mut decoder = context.decoder();
+    // Without it the decoder could not convert the durations that it has to cut off.
+    decoder.set_packet_time_base(stream.time_base());
+    decoder.audio().map_err(|error| match error {
+        ffmpeg::Error::PatchWelcome => what(),
+        error => MediaError::Corrupt { detail: format!("the decoder of the sound does not start: {error}") },
+    })
+}

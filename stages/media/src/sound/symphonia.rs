@@ -1,0 +1,50 @@
+//! Sound files through symphonia: all of the file without a single irregularity, or nothing.
+
+use std::fs::File;
+
+use contract::Sound;
+use symphonia::core::codecs::CodecParameters;
+use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::formats::FormatOptions;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::meta::MetadataOptions;
+
+use super::Samples;
+
+/// `None`: symphonia stumbled, for whatever reason.
+pub(super) fn sound(file: File) -> Option<Sound> {
+    let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    let mut format = symphonia::default::get_probe()
+        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
+        .ok()?;
+    let [track] = format.tracks() else { return None };
+    let stated = track.num_frames?;
+    let Some(CodecParameters::Audio(params)) = &track.codec_params else { return None };
+    let mut decoder =
+        symphonia::default::get_codecs().make_audio_decoder(params, &AudioDecoderOptions::default()).ok()?;
+
+    let mut samples = Samples::new();
+    let mut interleaved: Vec<f32> = Vec::new();
+    let mut shape = None;
+    while let Some(packet) = format.next_packet().ok()? {
+        let decoded = decoder.decode(&packet).ok()?;
+        if decoded.is_empty() {
+            continue;
+        }
+        let spec = decoded.spec();
+        let here = (spec.rate(), spec.channels().count());
+        if *shape.get_or_insert(here) != here {
+            return None;
+        }
+        decoded.copy_to_vec_interleaved(&mut interleaved);
+        samples.extend(interleaved.iter().copied()).ok()?;
+    }
+    let (sample_rate, channels) = shape?;
+    let decoded = (samples.values.len() / channels) as u64;
+    (stated == decoded && decoded > 0 && sample_rate > 0).then_some(Sound {
+        sample_rate,
+        channels,
+        samples: samples.values,
+    })
+}
