@@ -80,7 +80,9 @@ impl Checkpoint {
         let Some((name, revision)) = hub_name(model) else {
             return Err(Error::NotFound {
                 model: model.into(),
-                message: "there is no such folder, and it is no name on the hub (`owner/name` or `owner/name@revision`)".into(),
+                message:
+                    "there is no such folder, and it is no name on the hub (`owner/name` or `owner/name@revision`)"
+                        .into(),
             });
         };
         let Some(cache) = cache else {
@@ -236,9 +238,13 @@ fn hub_name(model: &str) -> Option<(&str, Option<&str>)> {
         None => (model, None),
     };
     let plain = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) && !part.starts_with('.')
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+            && !part.starts_with('.')
     };
-    let valid = name.split('/').count() <= 2 && name.split('/').all(plain) && revision.is_none_or(|r| !r.is_empty() && !r.contains(".."));
+    let valid = name.split('/').count() <= 2
+        && name.split('/').all(plain)
+        && revision.is_none_or(|r| !r.is_empty() && !r.contains(".."));
     valid.then_some((name, revision))
 }
 
@@ -302,7 +308,8 @@ impl Hub<'_> {
 }
 
 fn download(repo: &ApiRepo) -> Result<(Vec<PathBuf>, Vec<PathBuf>), String> {
-    let failed = |file: &str, e: ApiError| format!("it is not in the local cache, and the download of {file} failed ({e})");
+    let failed =
+        |file: &str, e: ApiError| format!("it is not in the local cache, and the download of {file} failed ({e})");
     let optional = |file: &str| match repo.get(file) {
         Ok(path) => Ok(Some(path)),
         Err(e) if is_absent(&e) => Ok(None),

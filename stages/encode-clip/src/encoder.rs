@@ -43,7 +43,10 @@ impl FromStr for DeviceChoice {
             "cuda" => Ok(DeviceChoice::Cuda(0)),
             _ => match text.strip_prefix("cuda:").map(str::parse) {
                 Some(Ok(ordinal)) => Ok(DeviceChoice::Cuda(ordinal)),
-                _ => Err(Error::Device { device: text.into(), message: "expected \"auto\", \"cpu\" or \"cuda:N\"".into() }),
+                _ => Err(Error::Device {
+                    device: text.into(),
+                    message: "expected \"auto\", \"cpu\" or \"cuda:N\"".into(),
+                }),
             },
         }
     }
@@ -76,26 +79,32 @@ impl fmt::Display for DeviceChoice {
 impl DeviceChoice {
     fn open(self) -> Result<(Device, Backend), Error> {
         match self {
-            DeviceChoice::Cpu => Ok((Device::Cpu, Backend::cpu())),
             DeviceChoice::Cuda(ordinal) => cuda(ordinal),
             DeviceChoice::Auto if candle_core::utils::cuda_is_available() => match cuda(0) {
-                // A CUDA build on a machine without a device.
-                Err(Error::Device { .. }) => Ok((Device::Cpu, Backend::cpu())),
+                // A CUDA build on a machine without a device. Any other failure is one, not a reason to be slow.
+                Err(Error::Device { message, .. }) if message.contains("NO_DEVICE") => {
+                    Ok((Device::Cpu, Backend::cpu()))
+                }
                 opened => opened,
             },
-            DeviceChoice::Auto => Ok((Device::Cpu, Backend::cpu())),
+            DeviceChoice::Cpu | DeviceChoice::Auto => Ok((Device::Cpu, Backend::cpu())),
         }
     }
 }
 
 #[cfg(feature = "cuda")]
 fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
-    let failed = |e: String| Error::Device { device: format!("cuda:{ordinal}"), message: format!("cannot be opened: {e}") };
+    let failed =
+        |e: String| Error::Device { device: format!("cuda:{ordinal}"), message: format!("cannot be opened: {e}") };
     let device = Device::new_cuda(ordinal).map_err(|e| failed(e.to_string()))?;
     let stream = device.as_cuda_device()?.cuda_stream();
     let name = stream.context().name().map_err(|e| failed(e.to_string()))?;
     let (major, minor) = stream.context().compute_capability().map_err(|e| failed(e.to_string()))?;
-    let backend = Backend { device: format!("cuda: {name}"), instructions: format!("sm_{major}{minor}"), library: LIBRARY.into() };
+    let backend = Backend {
+        device: format!("cuda: {name}"),
+        instructions: format!("sm_{major}{minor}"),
+        library: LIBRARY.into(),
+    };
     Ok((device, backend))
 }
 
@@ -103,7 +112,9 @@ fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
 fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
     Err(Error::Device {
         device: format!("cuda:{ordinal}"),
-        message: "this is a CPU build; use a build with CUDA (cargo build --release --features cuda), or `device = \"cpu\"`".into(),
+        message:
+            "this is a CPU build; use a build with CUDA (cargo build --release --features cuda), or `device = \"cpu\"`"
+                .into(),
     })
 }
 
@@ -160,7 +171,12 @@ pub struct Encoder {
 
 impl Encoder {
     /// Loads the image tower of `checkpoint`. `batch_size` is the most pictures that [`Encoder::encode`] will be given.
-    pub fn load(checkpoint: &Checkpoint, spec: &Spec, device: DeviceChoice, batch_size: usize) -> Result<Encoder, Error> {
+    pub fn load(
+        checkpoint: &Checkpoint,
+        spec: &Spec,
+        device: DeviceChoice,
+        batch_size: usize,
+    ) -> Result<Encoder, Error> {
         let (opened, backend) = device.open()?;
         let (dtype, precision) = match spec.precision {
             Precision::F32 => (DType::F32, "f32"),
@@ -170,7 +186,9 @@ impl Encoder {
         if opened.is_cpu() && dtype != DType::F32 {
             return Err(Error::Device {
                 device: device.to_string(),
-                message: format!("the CPU computes in f32 only; `precision = \"{precision}\"` needs a CUDA device and a build with CUDA"),
+                message: format!(
+                    "the CPU computes in f32 only; `precision = \"{precision}\"` needs a CUDA device and a build with CUDA"
+                ),
             });
         }
         let config = checkpoint.config().clone();
@@ -216,10 +234,13 @@ impl Encoder {
         let mut embeddings = Vec::with_capacity(n * self.dimension());
         for pictures in pixels.chunks(self.block * 3 * side * side) {
             let mut input = vec![0.0; self.block * patches * patch_len];
-            for (picture, input) in pictures.chunks_exact(3 * side * side).zip(input.chunks_exact_mut(patches * patch_len)) {
+            for (picture, input) in
+                pictures.chunks_exact(3 * side * side).zip(input.chunks_exact_mut(patches * patch_len))
+            {
                 patchify(picture, side, self.config.patch_size, input);
             }
-            let input = Tensor::from_vec(input, (self.block, patches, patch_len), &self.device)?.to_dtype(self.dtype)?;
+            let input =
+                Tensor::from_vec(input, (self.block, patches, patch_len), &self.device)?.to_dtype(self.dtype)?;
             let output = self.tower.forward(&input)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             let there = pictures.len() / (3 * side * side);
             embeddings.extend_from_slice(&output[..there * self.dimension()]);

@@ -25,6 +25,7 @@
 //! several safetensors files in f32, f16, bf16 or f64, `quick_gelu` and `gelu`, any `layer_norm_eps`, any patch and picture
 //! size. Every tensor must be there, of the right shape and finite: nothing is drawn at random.
 //! ✅ `size`, `crop_size`, `resample` (bicubic, bilinear, Lanczos), `image_mean`, `image_std`, `rescale_factor`.
+//! 🟧 bytes equal Pillow 13's; older ones resize pictures more than twice as tall as wide in another order ([`resize`]).
 //! 🟧 `preprocessing = "hf"` is transformers' processor on Pillow; its torchvision variant resizes slightly differently.
 //! ❌ `pytorch_model.bin`, OpenAI's `.pt` archives, ResNet towers, interpolated position embeddings, quantised weights,
 //! attention masks.
@@ -146,7 +147,9 @@ pub struct Spec {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParamsError {
     /// `model` is empty.
-    #[error("`model` is empty: name a folder with config.json and model.safetensors, or a checkpoint on the hub, e.g. \"openai/clip-vit-base-patch32\"")]
+    #[error(
+        "`model` is empty: name a folder with config.json and model.safetensors, or a checkpoint on the hub, e.g. \"openai/clip-vit-base-patch32\""
+    )]
     NoModel,
 }
 
@@ -207,7 +210,9 @@ pub enum Error {
         message: String,
     },
     /// A tensor of the image tower is nowhere.
-    #[error("{file}: tensor {tensor} of shape {shape:?} is missing; is this a CLIP checkpoint with its image tower and projection?")]
+    #[error(
+        "{file}: tensor {tensor} of shape {shape:?} is missing; is this a CLIP checkpoint with its image tower and projection?"
+    )]
     MissingTensor {
         /// The files that were searched.
         file: String,
@@ -237,7 +242,9 @@ pub enum Error {
         tensor: String,
     },
     /// Two files hold the same tensor.
-    #[error("{file}: tensor {tensor} is in another weight file of the folder as well; leave only the files of one checkpoint there")]
+    #[error(
+        "{file}: tensor {tensor} is in another weight file of the folder as well; leave only the files of one checkpoint there"
+    )]
     DuplicateTensor {
         /// File name of the second.
         file: String,
@@ -309,7 +316,10 @@ pub fn columns(dimension: usize, dtype: Dtype) -> Vec<ColumnSpec> {
 /// The value of one item: its embeddings, row after row, and the time of each picture in seconds.
 pub fn rows(embeddings: Vec<f32>, times: Vec<f64>, dtype: Dtype) -> Result<Rows, Error> {
     let len = times.len();
-    assert!(len == 0 && embeddings.is_empty() || len != 0 && embeddings.len().is_multiple_of(len), "one embedding per time");
+    assert!(
+        len == 0 && embeddings.is_empty() || len != 0 && embeddings.len().is_multiple_of(len),
+        "one embedding per time"
+    );
     let width = embeddings.len().checked_div(len);
     let values = match dtype {
         Dtype::F32 => Values::F32(embeddings),

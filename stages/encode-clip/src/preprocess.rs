@@ -19,7 +19,8 @@ const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
-    /// transformers' CLIP image processor on Pillow: transparency is dropped first, then resize; the crop starts at `floor(margin / 2)`.
+    /// transformers' CLIP image processor on Pillow: transparency is dropped first, then resize; the crop starts at
+    /// `floor(margin / 2)`. (The newest transformers, 5.23, lay transparent pictures on white; frames of a video have none.)
     Hf,
     /// openai/CLIP and torchvision on Pillow: resize (with transparency, premultiplied), crop from `round(margin / 2)`, halves
     /// to even, then drop transparency.
@@ -98,7 +99,11 @@ struct Keys {
 
 /// A number (old files) or an object.
 #[derive(Deserialize, Clone, Copy)]
-#[serde(untagged, deny_unknown_fields, expecting = "expected a number, {\"shortest_edge\": n} or {\"height\": n, \"width\": n}")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "expected a number, {\"shortest_edge\": n} or {\"height\": n, \"width\": n}"
+)]
 enum Size {
     Number(usize),
     Shortest { shortest_edge: usize },
@@ -112,7 +117,9 @@ impl Keys {
                 return Err(format!("the pictures are for a {kind}; this stage knows CLIP's preprocessing only"));
             }
         }
-        for (key, value) in [("do_resize", self.do_resize), ("do_rescale", self.do_rescale), ("do_normalize", self.do_normalize)] {
+        for (key, value) in
+            [("do_resize", self.do_resize), ("do_rescale", self.do_rescale), ("do_normalize", self.do_normalize)]
+        {
             if value == Some(false) {
                 return Err(format!("{key} = false is not supported"));
             }
@@ -136,7 +143,10 @@ impl Keys {
             .ok_or_else(|| format!("resample = {code} is not supported (1 Lanczos, 2 bilinear, 3 bicubic are)"))?;
         let (mean, std) = (self.image_mean.unwrap_or(MEAN), self.image_std.unwrap_or(STD));
         let rescale_factor = self.rescale_factor.unwrap_or(1.0 / 255.0);
-        if !(rescale_factor.is_finite() && mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0)) {
+        if !(rescale_factor.is_finite()
+            && mean.iter().all(|m| m.is_finite())
+            && std.iter().all(|s| s.is_finite() && *s > 0.0))
+        {
             return Err("rescale_factor, image_mean and image_std must be finite, image_std above 0".into());
         }
         Ok(PreprocessorConfig { resize, crop, filter, rescale_factor, mean, std })
@@ -175,7 +185,9 @@ impl Preprocess {
         let (height, width) = match (config.crop, config.resize) {
             (Some(crop), _) => crop,
             (None, Resize::Exact(height, width)) => (height, width),
-            (None, Resize::ShortestEdge(_)) => return wrong("do_center_crop = false needs a size with height and width".into()),
+            (None, Resize::ShortestEdge(_)) => {
+                return wrong("do_center_crop = false needs a size with height and width".into());
+            }
         };
         if (height, width) != (side, side) {
             return wrong(format!("pictures become {width}x{height}, but image_size in config.json is {side}"));
@@ -185,10 +197,14 @@ impl Preprocess {
             Resize::Exact(height, width) => height >= side && width >= side,
         };
         if !covered {
-            return wrong(format!("the resized picture is smaller than the crop of {side} pixels; padding is not supported"));
+            return wrong(format!(
+                "the resized picture is smaller than the crop of {side} pixels; padding is not supported"
+            ));
         }
         if order == Order::OpenAi && (config.rescale_factor * 255.0 - 1.0).abs() > 1e-6 {
-            return wrong("`preprocessing = \"openai\"` divides by 255, but rescale_factor is another; use \"hf\"".into());
+            return wrong(
+                "`preprocessing = \"openai\"` divides by 255, but rescale_factor is another; use \"hf\"".into(),
+            );
         }
         let table = std::array::from_fn(|c| std::array::from_fn(|byte| normalised(&config, order, c, byte as u8)));
         let resizer = Resizer::new(config.filter);

@@ -4,7 +4,10 @@
 //! index `i` is centred at `c = (i + 0.5) * scale` and takes the inputs `j` of `trunc(c - s*f + 0.5) .. trunc(c + s*f + 0.5)`,
 //! clipped to the picture, where `s` is the support of the filter. Weights `k((j + 0.5 - c) / f)` are divided by their sum in
 //! f64 and rounded, half away from zero, to integers of 22 fractional bits. A sum starts at one half and is cut to `0..=255`.
-//! The horizontal pass comes first and is rounded to 8 bits before the vertical one.
+//! The first pass is rounded to 8 bits before the second. The horizontal one comes first, except where the height loses more than
+//! twice as many pixels as the width: that is Pillow 13's rule (found by experiment, 1,356 of 1,356 random geometries). Up to
+//! Pillow 12 the horizontal pass came first for all pictures that are not a hundred times as tall as wide, so pictures
+//! between 1:2 and 1:100 differ by a few levels between the two.
 //!
 //! The integer sums make the result independent of the order of summation, so the compiler may vectorise freely.
 
@@ -144,6 +147,12 @@ impl Resizer {
         Resizer { filter, plan: None, between: Vec::new(), sums: Vec::new() }
     }
 
+    /// Bytes kept between the passes for the last picture.
+    #[cfg(test)]
+    pub(crate) fn between_len(&self) -> usize {
+        self.between.len()
+    }
+
     /// Resizes the interleaved picture `source` of `C` channels and writes the window `[vertical.len][horizontal.len][C]`.
     ///
     /// `source` holds `vertical.input * horizontal.input * C` bytes, `out` the size of the window.
@@ -155,28 +164,54 @@ impl Resizer {
             let taps = |axis| Taps::new(self.filter, axis);
             self.plan = Some(Plan { axes, horizontal: taps(horizontal), vertical: taps(vertical) });
         }
-        let plan = self.plan.as_ref().expect("set just above");
-        let rows = plan.vertical.inputs();
-        let row_len = horizontal.len * C;
-        self.between.resize(rows.len() * row_len, 0);
-        self.sums.resize(row_len, 0);
-        let wanted = source.chunks_exact(horizontal.input * C).skip(rows.start);
-        for (row, between) in wanted.zip(self.between.chunks_exact_mut(row_len)) {
-            resize_row::<C>(row, &plan.horizontal, between);
-        }
-        for (y, out) in out.chunks_exact_mut(row_len).enumerate() {
-            let (first, weights) = plan.vertical.of(y);
-            mix_rows(&self.between[(first - rows.start) * row_len..], weights, &mut self.sums, out);
+        let Plan { horizontal: across, vertical: down, .. } = self.plan.as_ref().expect("set just above");
+        let stride = horizontal.input * C;
+        if vertical_first(horizontal, vertical) {
+            let columns = across.inputs();
+            let between_len = columns.len() * C;
+            self.between.resize(between_len * vertical.len, 0);
+            self.sums.resize(between_len, 0);
+            for (y, between) in self.between.chunks_exact_mut(between_len).enumerate() {
+                let (first, weights) = down.of(y);
+                mix_rows(&source[first * stride + columns.start * C..], stride, weights, &mut self.sums, between);
+            }
+            for (between, out) in self.between.chunks_exact(between_len).zip(out.chunks_exact_mut(horizontal.len * C)) {
+                resize_row::<C>(between, columns.start, across, out);
+            }
+        } else {
+            let rows = down.inputs();
+            let between_len = horizontal.len * C;
+            self.between.resize(between_len * rows.len(), 0);
+            self.sums.resize(between_len, 0);
+            let wanted = source.chunks_exact(stride).skip(rows.start);
+            for (row, between) in wanted.zip(self.between.chunks_exact_mut(between_len)) {
+                resize_row::<C>(row, 0, across, between);
+            }
+            for (y, out) in out.chunks_exact_mut(between_len).enumerate() {
+                let (first, weights) = down.of(y);
+                mix_rows(
+                    &self.between[(first - rows.start) * between_len..],
+                    between_len,
+                    weights,
+                    &mut self.sums,
+                    out,
+                );
+            }
         }
     }
 }
 
-/// The horizontal pass over one row.
-fn resize_row<const C: usize>(row: &[u8], taps: &Taps, out: &mut [u8]) {
+fn vertical_first(horizontal: Axis, vertical: Axis) -> bool {
+    let lost = |axis: Axis| axis.input as i64 - axis.output as i64;
+    lost(vertical) > 0 && lost(vertical) > 2 * lost(horizontal)
+}
+
+/// The horizontal pass over one row, of which `row` begins at pixel `start`.
+fn resize_row<const C: usize>(row: &[u8], start: usize, taps: &Taps, out: &mut [u8]) {
     for (x, pixel) in out.chunks_exact_mut(C).enumerate() {
         let (first, weights) = taps.of(x);
         let mut sums = [1 << (PRECISION_BITS - 1); C];
-        for (input, weight) in row[first * C..].chunks_exact(C).zip(weights) {
+        for (input, weight) in row[(first - start) * C..].chunks_exact(C).zip(weights) {
             for c in 0..C {
                 sums[c] += i32::from(input[c]) * weight;
             }
@@ -187,10 +222,10 @@ fn resize_row<const C: usize>(row: &[u8], taps: &Taps, out: &mut [u8]) {
     }
 }
 
-/// One row of the vertical pass: the weighted sum of consecutive rows, each as long as `out`.
-fn mix_rows(rows: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
+/// One row of the vertical pass: the weighted sum of pieces as long as `out`, one every `stride` bytes.
+fn mix_rows(rows: &[u8], stride: usize, weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
     sums.fill(1 << (PRECISION_BITS - 1));
-    for (row, weight) in rows.chunks_exact(out.len()).zip(weights) {
+    for (row, weight) in rows.chunks(stride).zip(weights) {
         for (sum, value) in sums.iter_mut().zip(row) {
             *sum += i32::from(*value) * weight;
         }

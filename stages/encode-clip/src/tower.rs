@@ -115,7 +115,9 @@ impl Tower {
             class: loader.tensor(class, &[1, 1, width])?,
             positions: loader.tensor(patch_positions, &[1, config.tokens() - 1, width])?,
             pre_norm: loader.norm("vision_model.pre_layrnorm", width, eps)?,
-            blocks: (0..config.num_hidden_layers).map(|layer| Block::new(&mut loader, layer, config)).collect::<Result<_>>()?,
+            blocks: (0..config.num_hidden_layers)
+                .map(|layer| Block::new(&mut loader, layer, config))
+                .collect::<Result<_>>()?,
             post_norm: loader.norm("vision_model.post_layernorm", width, eps)?,
             projection: loader.transposed(projection, config.projection_dim, width)?,
         };
@@ -180,7 +182,8 @@ impl Attention {
     fn forward(&self, to: &Tensor, from: &Tensor) -> Result<Tensor> {
         let (batch, tokens, width) = from.dims3()?;
         let (rows, head) = (to.dim(1)?, width / self.heads);
-        let queries = self.queries.forward(to)?.reshape((batch, rows, self.heads, head))?.transpose(1, 2)?.contiguous()?;
+        let queries =
+            self.queries.forward(to)?.reshape((batch, rows, self.heads, head))?.transpose(1, 2)?.contiguous()?;
         let keys_values = self.keys_values.forward(from)?.reshape((batch, tokens, 2, self.heads, head))?;
         let keys = keys_values.narrow(2, 0, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous()?;
         let values = keys_values.narrow(2, 1, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous()?;

@@ -32,7 +32,8 @@ impl Weights {
         let mut unexpected = Vec::new();
         for path in files {
             let mut file = Safetensors::open(path)?;
-            let mut infos: Vec<(String, TensorInfo)> = file.header.tensors().into_iter().map(|(k, v)| (k, v.clone())).collect();
+            let mut infos: Vec<(String, TensorInfo)> =
+                file.header.tensors().into_iter().map(|(k, v)| (k, v.clone())).collect();
             infos.sort_by_key(|(_, info)| info.data_offsets);
             for (name, info) in infos {
                 if let Some(shape) = expected.get(&name) {
@@ -127,7 +128,8 @@ impl Safetensors {
         }
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).map_err(unreadable)?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|e| bad(format!("has a damaged header: {e}")))?;
+        let header: Metadata =
+            serde_json::from_slice(&header).map_err(|e| bad(format!("has a damaged header: {e}")))?;
         let data_start = 8 + length;
         let expected = data_start + header.data_len() as u64;
         if size != expected {
