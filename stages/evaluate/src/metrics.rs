@@ -108,12 +108,11 @@ pub fn metrics(predictions: &Predictions, spec: &Spec) -> Result<Metrics, Error>
         class_loss[truth] += loss;
         let bin = &mut bins[bin(row.probabilities[decision])];
         *bin = (bin.0 + row.probabilities[decision], bin.1 + hit);
-        let sums = match &row.group {
-            Some(group) => groups.entry(group).or_default(),
-            None => {
-                lone.push(Sums::default());
-                lone.last_mut().expect("one was pushed just now")
-            }
+        let sums = if let Some(group) = &row.group {
+            groups.entry(group).or_default()
+        } else {
+            lone.push(Sums::default());
+            lone.last_mut().expect("one was pushed just now")
         };
         *sums = Sums { rows: sums.rows + 1, hits: sums.hits + hit, loss: sums.loss + loss };
     }
@@ -157,7 +156,8 @@ pub fn metrics(predictions: &Predictions, spec: &Spec) -> Result<Metrics, Error>
         classes: predictions.classes.clone(),
         confusion,
         per_class,
-        per_group: (!groups.is_empty()).then(|| groups.into_iter().map(|(name, sums)| (name.to_owned(), sums.into())).collect()),
+        per_group: (!groups.is_empty())
+            .then(|| groups.into_iter().map(|(name, sums)| (name.to_owned(), sums.into())).collect()),
     })
 }
 

@@ -15,6 +15,9 @@ pub const PER_SECOND: &str = "1s";
 /// The longest name of a class in a confusion table; longer ones are cut.
 const LONGEST_NAME: usize = 18;
 
+/// Upper left corner of a confusion table.
+const CORNER: &str = "true \\ decided";
+
 /// `metrics.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -51,7 +54,7 @@ impl Report {
 
 /// One line per system, in the given order: what a person sees at the end of a run.
 pub fn table(systems: &[SystemMetrics]) -> String {
-    let header = ["system", "decision", "n", "accuracy", "95 %", "macro accuracy", "log loss", "chance"];
+    let header = ["system", "protocol", "n", "accuracy", "95% interval", "macro accuracy", "log loss", "chance"];
     let mut rows = vec![header.map(str::to_owned)];
     for SystemMetrics { system, protocol, metrics } in systems {
         let interval = metrics.interval.map_or("-".to_owned(), |interval| {
@@ -60,7 +63,7 @@ pub fn table(systems: &[SystemMetrics]) -> String {
         });
         rows.push([
             system.clone(),
-            format!("per {protocol}"),
+            protocol.clone(),
             metrics.n.to_string(),
             percent(metrics.accuracy),
             interval,
@@ -76,7 +79,9 @@ pub fn table(systems: &[SystemMetrics]) -> String {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let fill = " ".repeat(widths[column] - width(cell));
-            line += &if column < 2 { format!("{cell}{fill}  ") } else { format!("{fill}{cell}  ") };
+            let parts = if column < 2 { [cell, &fill] } else { [&fill, cell] };
+            line.extend(parts.map(String::as_str));
+            line += "  ";
         }
         text += line.trim_end();
         text.push('\n');
@@ -89,11 +94,12 @@ pub fn confusion_table(metrics: &Metrics) -> String {
     let largest = metrics.confusion.iter().flatten().max().copied().unwrap_or(0);
     let cell = largest.to_string().len().max(metrics.classes.len().to_string().len()).max(3) + 1;
     let names: Vec<String> = metrics.classes.iter().map(|name| shortened(name)).collect();
-    let name_width = names.iter().map(|name| width(name)).max().unwrap_or(0).max("true \\ decided".len() - 3);
     let number_width = metrics.classes.len().to_string().len();
-    let label_width = number_width + 1 + name_width;
+    let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
+    let label_width = (number_width + 1 + longest).max(CORNER.len());
+    let name_width = label_width - number_width - 1;
 
-    let mut text = format!("{:label_width$}", "true \\ decided");
+    let mut text = format!("{CORNER:label_width$}");
     for number in 1..=metrics.classes.len() {
         let _ = write!(text, "{number:>cell$}");
     }
