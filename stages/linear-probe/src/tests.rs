@@ -250,7 +250,7 @@ import json, sys
 import numpy as np
 m, x = json.load(sys.stdin)
 s = m["scaler"] or {"mean": 0, "scale": 1}
-x = np.array(x).reshape(-1, len(m["coef"][0]))
+x = np.array(x, np.float32).reshape(-1, len(m["coef"][0]))
 z = (x - np.array(s["mean"])) / np.array(s["scale"]) @ np.array(m["coef"]).T + m["intercept"]
 p = np.exp(z - z.max(1, keepdims=True)); p /= p.sum(1, keepdims=True)
 print(json.dumps(p.ravel().tolist()))
