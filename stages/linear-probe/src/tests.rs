@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::float_cmp, reason = "what must be the same bits is compared as such")]
 
+use std::process::{Command, Stdio};
+
 use proptest::prelude::*;
 
 use crate::lbfgs::{Limits, minimize};
@@ -237,6 +239,39 @@ fn the_model_file_gives_the_same_bits() {
         assert_eq!(read, probe);
         assert_eq!(read.probabilities(&case.x).unwrap(), probe.probabilities(&case.x).unwrap());
         assert_eq!(probe.training_items.iter().sum::<usize>(), case.y.len());
+    }
+}
+
+/// The three lines of the crate's documentation, run by numpy where there is one.
+#[test]
+fn numpy_can_use_the_model_file() {
+    let program = r#"
+import json, sys
+import numpy as np
+m, x = json.load(sys.stdin)
+s = m["scaler"] or {"mean": 0, "scale": 1}
+x = np.array(x, np.float32).reshape(-1, len(m["coef"][0]))
+z = (x - np.array(s["mean"])) / np.array(s["scale"]) @ np.array(m["coef"]).T + m["intercept"]
+p = np.exp(z - z.max(1, keepdims=True)); p /= p.sum(1, keepdims=True)
+print(json.dumps(p.ravel().tolist()))
+"#;
+    let python = |code: &str| {
+        let mut command = Command::new("python3");
+        command.args(["-c", code]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.spawn()
+    };
+    if !python("import numpy").is_ok_and(|mut child| child.wait().is_ok_and(|status| status.success())) {
+        eprintln!("skipped: numpy_can_use_the_model_file (no python3 with numpy)");
+        return;
+    }
+    for case in cases() {
+        let probe = fit_case(&case, 1e-6);
+        let mut child = python(program).unwrap();
+        serde_json::to_writer(child.stdin.take().unwrap(), &(&probe, &case.x)).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let got: Vec<f64> = serde_json::from_slice(&output.stdout).unwrap();
+        let error = relative_error(&got, &probe.probabilities(&case.x).unwrap());
+        assert!(error < 1e-12, "{}: {error:.1e}", case.name);
     }
 }
 

@@ -1,0 +1,56 @@
+//! The table `[evaluate]` of pipeline.toml as written, and what it resolves to.
+
+use serde::{Deserialize, Serialize};
+
+/// The table `[evaluate]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// The split that is evaluated. Choose parameters on `val`; look at `test` once.
+    pub split: String,
+    /// Resamples for the 95 % intervals; 0: no intervals. 1000 settle an interval's ends to about a tenth of its width.
+    pub bootstrap: u32,
+    /// Seed of the resampling.
+    pub seed: u64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Params { split: "test".to_owned(), bootstrap: 1000, seed: 0 }
+    }
+}
+
+/// The parameters after validation: exactly what can change the values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// As [`Params::split`]; not empty.
+    pub split: String,
+    /// As [`Params::bootstrap`]; 0 or at least 100.
+    pub bootstrap: u32,
+    /// As [`Params::seed`].
+    pub seed: u64,
+}
+
+impl Params {
+    /// Validates the table.
+    pub fn resolve(&self) -> Result<Spec, ParamsError> {
+        if self.split.is_empty() {
+            return Err(ParamsError::NoSplit);
+        }
+        if (1..100).contains(&self.bootstrap) {
+            return Err(ParamsError::FewResamples(self.bootstrap));
+        }
+        Ok(Spec { split: self.split.clone(), bootstrap: self.bootstrap, seed: self.seed })
+    }
+}
+
+/// What is wrong with the table `[evaluate]`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParamsError {
+    /// `split` is empty.
+    #[error("split = \"\": name the split to evaluate, e.g. \"test\"")]
+    NoSplit,
+    /// So few resamples that the ends of a 95 % interval are single draws.
+    #[error("bootstrap = {0}: use at least 100 resamples (the default is 1000), or 0 for no intervals")]
+    FewResamples(u32),
+}
