@@ -1,4 +1,4 @@
-//! The demo data set and the demo checkpoint, made on the spot: no download, no licence, the same on every machine.
+//! The demo data set and the demo checkpoint, made on the spot: no download, no licence, the same for a seed.
 //!
 //! | module | what it makes |
 //! |---|---|
