@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scene::picture::Painter;
 use crate::scene::{Clip, SECONDS, Scene, sound};
+use crate::{publish, temporary};
 
 /// Changes whenever clips of the same seed come out differently; clips of another version are rendered anew.
 const VERSION: u32 = 1;
@@ -164,30 +165,6 @@ fn render_clip(out: &Path, clip: &Clip, seed: u64) -> Result<[Written; 2]> {
     let samples = Written::of(file.path())?;
     file.persist(&audio)?;
     Ok([pictures, samples])
-}
-
-/// A hidden file beside the target; it vanishes if it is not persisted.
-fn temporary(target: &Path, suffix: &str) -> Result<tempfile::NamedTempFile> {
-    let folder = target.parent().expect("targets are files in the output folder");
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; these become the data set, for all who may read the folder.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    builder
-        .prefix(".rendering-")
-        .suffix(suffix)
-        .tempfile_in(folder)
-        .with_context(|| format!("cannot write to {}", folder.display()))
-}
-
-fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
-    if fs::read(target).is_ok_and(|found| found == bytes) {
-        return Ok(());
-    }
-    let mut file = temporary(target, ".part")?;
-    file.write_all(bytes)?;
-    file.persist(target)?;
-    Ok(())
 }
 
 fn check_ffmpeg() -> Result<()> {

@@ -1,4 +1,4 @@
-//! The demo data set and the demo checkpoint, made on the spot: no download, no licence, the same on every machine.
+//! The demo data set and the demo checkpoint, made on the spot: no download, no licence, the same for a seed.
 //!
 //! | module | what it makes |
 //! |---|---|
@@ -9,3 +9,34 @@
 pub mod checkpoint;
 pub mod data;
 pub mod scene;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// A hidden file beside the target; it vanishes if it is not persisted.
+fn temporary(target: &Path, suffix: &str) -> Result<tempfile::NamedTempFile> {
+    let folder = target.parent().expect("targets are files in the output folder");
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; these become the data set, for all who may read the folder.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder
+        .prefix(".rendering-")
+        .suffix(suffix)
+        .tempfile_in(folder)
+        .with_context(|| format!("cannot write to {}", folder.display()))
+}
+
+/// Writes a file whole or not at all, and only if it would change.
+fn publish(target: &Path, bytes: &[u8]) -> Result<()> {
+    if fs::read(target).is_ok_and(|found| found == bytes) {
+        return Ok(());
+    }
+    let mut file = temporary(target, ".part")?;
+    file.write_all(bytes)?;
+    file.persist(target)?;
+    Ok(())
+}

@@ -1,0 +1,34 @@
+# `make demo` shows what the pipeline does, `make test` that it does it right.
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test
+
+# release is for use; dev builds faster and shares its build with the tests.
+PROFILE ?= release
+CLIPS ?= 100
+BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+
+help: ## List what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install what this machine lacks (apt), see setup.sh
+	@./setup.sh
+
+build: setup ## Build the binaries
+	cargo build --locked --profile $(PROFILE) -p pipeline -p demo
+
+demo: build ## Render 100 clips, extract features, train a linear probe, print a table
+	$(BIN)/demo data --out work/demo/data --clips $(CLIPS)
+	test -f work/demo/clip/model.safetensors || $(BIN)/demo clip --out work/demo/clip
+	$(BIN)/pipeline run all
+
+test: setup ## Check the format, lint, run all tests
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@# nextest runs each test in a process of its own and is faster; plain cargo runs the same tests.
+	@set -e; export PIPELINE_PYTHON="$$(./setup.sh --python)"; \
+	if cargo nextest --version >/dev/null 2>&1; then \
+		set -x; cargo nextest run --locked --workspace; \
+	else \
+		set -x; cargo test --locked --workspace --lib --bins --tests; \
+	fi
+	cargo test --locked --workspace --doc
