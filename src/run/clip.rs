@@ -9,7 +9,8 @@
 //! A value is only recorded for the bytes that were hashed: the file's stamp is taken before it is hashed and compared
 //! after it was decoded.
 
-use std::path::Path;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use contract::{Cause, Failure, Item, Picture, Rows};
 use crossbeam_channel::Sender;
@@ -159,92 +160,101 @@ impl<'a> Worker<'a> {
     ) -> Result<(), Disconnected> {
         let stage = |id: &str| due.iter().find(|d| self.context.plans[d.position].decl.id == id);
         let (files, embedding) = (stage(extract_frames::DECL.id), stage(encode_clip::DECL.id));
-        let mut rows = PictureRows::default();
-        let mut times = Vec::new();
-        let mut broken = None;
-        let decoded = guarded(|| {
-            self.each_picture(path, &mut |worker, pick, picture| {
-                if files.is_some() {
-                    worker.keep_picture(item, pick, picture, &mut rows)?;
-                }
-                if embedding.is_some() && worker.send_pixels(item, picture).is_err() {
-                    broken = Some(Disconnected);
-                    return Err(Failure::new(Cause::Internal, "the run is ending"));
-                }
-                times.push(pick.time);
-                Ok(())
-            })
-        });
-        if let Some(disconnected) = broken {
-            return Err(disconnected);
-        }
-        let decoded = decoded.and_then(|()| unchanged(path, stamp));
-        if let Some(embedding) = embedding {
-            let times = decoded.clone().map(|()| times);
-            let end = ToEncoder::End { item, key: embedding.key, content, times };
-            let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
-            encoder.send(end).map_err(|_| Disconnected)?;
+        let mut hand = Hand { item, keeps: files.is_some(), encodes: embedding.is_some(), ..Hand::default() };
+        let decoded = guarded(|| self.each_picture(path, &mut hand)).and_then(|()| unchanged(path, stamp));
+        if hand.disconnected {
+            return Err(Disconnected);
         }
         if let Some(files) = files {
-            let outcome = decoded.map(|()| rows.into_rows());
+            let outcome = decoded.clone().map(|()| {
+                self.remove_pictures_beyond(item, hand.times.len());
+                std::mem::take(&mut hand.rows).into_rows()
+            });
             self.send(files.position, item, files.key, content, Outcome::Computed(outcome))?;
+        }
+        if let Some(embedding) = embedding {
+            let times = decoded.map(|()| hand.times);
+            let end = ToEncoder::End { attempt: (item, hand.attempt), key: embedding.key, content, times };
+            self.encoder().send(end).map_err(|_| Disconnected)?;
         }
         Ok(())
     }
 
-    /// Calls `each` for every picture of the clip, in order.
-    fn each_picture(
-        &mut self,
-        path: &Path,
-        each: &mut dyn FnMut(&mut Self, &Pick, &Picture) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    /// Takes every wanted picture of the clip, in order.
+    fn each_picture(&mut self, path: &Path, hand: &mut Hand) -> Result<(), Failure> {
         let mut video = media::Video::open(path).map_err(|e| Failure::from_error(&e))?;
-        let picks = extract_frames::select(video.timeline(), &self.context.science.frames)
-            .map_err(|e| Failure::from_error(&e))?;
-        let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
-        frames.dedup();
-        let mut outcome = Ok(());
-        let mut next = picks.iter().peekable();
-        video
-            .decode(&frames, &mut |frame, picture| {
+        loop {
+            let picks = extract_frames::select(video.timeline(), &self.context.science.frames)
+                .map_err(|e| Failure::from_error(&e))?;
+            let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
+            frames.dedup();
+            let mut taken = Ok(());
+            let mut next = picks.iter().peekable();
+            let outcome = video.decode(&frames, &mut |frame, picture| {
+                // A frame that is held for several seconds is several pictures.
                 while let Some(pick) = next.next_if(|pick| pick.frame == frame) {
-                    outcome = each(self, pick, &picture);
-                    if outcome.is_err() {
-                        return std::ops::ControlFlow::Break(());
+                    taken = self.take_picture(pick, &picture, hand);
+                    if taken.is_err() {
+                        return ControlFlow::Break(());
                     }
                 }
-                std::ops::ControlFlow::Continue(())
-            })
-            .map_err(|e| Failure::from_error(&e))?;
-        outcome
+                ControlFlow::Continue(())
+            });
+            match outcome.map_err(|e| Failure::from_error(&e))? {
+                media::Outcome::Done | media::Outcome::Stopped => return taken,
+                media::Outcome::Revised => {
+                    if hand.encodes && self.encoder().send(ToEncoder::Abandon((hand.item, hand.attempt))).is_err() {
+                        hand.disconnected = true;
+                        return Ok(());
+                    }
+                    hand.start_over();
+                }
+            }
+        }
     }
 
-    fn keep_picture(
-        &mut self,
-        item: usize,
-        pick: &Pick,
-        picture: &Picture,
-        rows: &mut PictureRows,
-    ) -> Result<(), Failure> {
-        let files = &self.context.science.files;
-        let bytes = extract_frames::encode_picture(picture, files).map_err(|e| Failure::from_error(&e))?;
-        let name = extract_frames::picture_name(&self.context.items[item].id, pick.number, files.format);
-        let path = self.context.work.stage(extract_frames::DECL.id).join(name);
-        // Synced before the row that vouches for it is published; see `StageWriter`.
-        place_bytes(&path, &bytes)
-            .map_err(|e| Failure::new(Cause::Unreadable, format!("the picture cannot be written: {e}")))?;
-        rows.push(pick, picture, blake3::hash(&bytes).as_bytes());
+    fn take_picture(&mut self, pick: &Pick, picture: &Picture, hand: &mut Hand) -> Result<(), Failure> {
+        if hand.keeps {
+            let files = &self.context.science.files;
+            let bytes = extract_frames::encode_picture(picture, files).map_err(|e| Failure::from_error(&e))?;
+            let path = self.picture_path(hand.item, pick.number, files.format);
+            // Synced before the row that vouches for it is published; see `StageWriter`.
+            place_bytes(&path, &bytes)
+                .map_err(|e| Failure::new(Cause::Unreadable, format!("a picture cannot be written: {e}")))?;
+            hand.rows.push(pick, picture, blake3::hash(&bytes).as_bytes());
+        }
+        if hand.encodes {
+            let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
+            let mut pixels = vec![0.0; preprocess.values()];
+            preprocess.apply(picture, &mut pixels).map_err(|e| Failure::from_error(&e))?;
+            let frame = ToEncoder::Frame { attempt: (hand.item, hand.attempt), pixels };
+            if self.encoder().send(frame).is_err() {
+                hand.disconnected = true;
+                return Err(Failure::new(Cause::Internal, "the run is ending"));
+            }
+        }
+        hand.times.push(pick.time);
         Ok(())
     }
 
-    fn send_pixels(&mut self, item: usize, picture: &Picture) -> Result<(), Disconnected> {
-        let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
-        let mut pixels = vec![0.0; preprocess.values()];
-        preprocess
-            .apply(picture, &mut pixels)
-            .expect("a decoded picture is not empty and the buffer is of the model's size");
-        let encoder = self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder");
-        encoder.send(ToEncoder::Frame { item, pixels }).map_err(|_| Disconnected)
+    /// Pictures of this item from another rate or format would stand beside the new ones as if they belonged to them.
+    fn remove_pictures_beyond(&self, item: usize, count: usize) {
+        for format in extract_frames::Format::ALL {
+            let kept = if format == self.context.science.files.format { count } else { 0 };
+            let mut number = kept as u32 + 1;
+            while std::fs::remove_file(self.picture_path(item, number, format)).is_ok() {
+                number += 1;
+            }
+        }
+    }
+
+    fn picture_path(&self, item: usize, number: u32, format: extract_frames::Format) -> PathBuf {
+        let name = extract_frames::picture_name(&self.context.items[item].id, number, format);
+        self.context.work.stage(extract_frames::DECL.id).join(name)
+    }
+
+    fn encoder(&self) -> &Sender<ToEncoder> {
+        self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder")
     }
 
     fn send(
@@ -257,6 +267,27 @@ impl<'a> Worker<'a> {
     ) -> Result<(), Disconnected> {
         let finished = Finished { item, key, content, outcome };
         self.to_writer.send((stage, super::WriterMessage::Finished(finished))).map_err(|_| Disconnected)
+    }
+}
+
+/// What the pictures of one clip are gathered in.
+#[derive(Default)]
+struct Hand {
+    item: usize,
+    attempt: u32,
+    keeps: bool,
+    encodes: bool,
+    rows: PictureRows,
+    /// Seconds of each picture so far.
+    times: Vec<f64>,
+    disconnected: bool,
+}
+
+impl Hand {
+    fn start_over(&mut self) {
+        self.attempt += 1;
+        self.rows = PictureRows::default();
+        self.times.clear();
     }
 }
 

@@ -15,20 +15,26 @@ use crate::run::WriterMessage;
 use crate::run::clip::ToWriter;
 use crate::run::writer::{Finished, Outcome};
 
-/// What workers send. The frames of an item come in order and before its end.
+/// One attempt at an item: its position in the data set, and how often it was begun anew because the file turned out to be other
+/// than its packets said.
+pub type Attempt = (usize, u32);
+
+/// What workers send. The frames of an attempt come in order and before its end.
 #[derive(Debug)]
 pub enum ToEncoder {
     /// One preprocessed picture, `[3][S][S]`.
     Frame {
-        /// Position of the item in the data set.
-        item: usize,
+        /// Whose it is.
+        attempt: Attempt,
         /// Its pixels.
         pixels: Vec<f32>,
     },
+    /// The pictures of this attempt are worth nothing; another follows.
+    Abandon(Attempt),
     /// The item has no more frames: their times, or why it failed.
     End {
-        /// Position of the item in the data set.
-        item: usize,
+        /// Whose.
+        attempt: Attempt,
         /// Its key.
         key: Key,
         /// The content that the key was made of.
@@ -55,26 +61,28 @@ pub fn run(
     inbox: &Receiver<ToEncoder>,
     to_writer: &Sender<ToWriter>,
 ) -> Result<()> {
-    let mut batch = Batch { items: Vec::new(), pixels: Vec::new() };
-    let mut open: HashMap<usize, Open> = HashMap::new();
+    let mut batch = Batch { attempts: Vec::new(), pixels: Vec::new() };
+    let mut open: HashMap<Attempt, Open> = HashMap::new();
     for message in inbox {
         match message {
-            ToEncoder::Frame { item, pixels } => {
-                batch.items.push(item);
+            ToEncoder::Frame { attempt, pixels } => {
+                batch.attempts.push(attempt);
                 batch.pixels.extend_from_slice(&pixels);
-                open.entry(item).or_default();
-                if batch.items.len() == batch_size {
+                open.entry(attempt).or_default();
+                if batch.attempts.len() == batch_size {
                     let ready = batch.encode(encoder, &mut open)?;
                     send_complete(clip, stage, &mut open, &ready, to_writer)?;
                 }
             }
-            ToEncoder::End { item, key, content, times: Ok(times) } => {
-                open.entry(item).or_default().end = Some((key, content, times));
-                send_complete(clip, stage, &mut open, &[item], to_writer)?;
+            // Its frames in the batch are computed with the others and dropped.
+            ToEncoder::Abandon(attempt) => drop(open.remove(&attempt)),
+            ToEncoder::End { attempt, key, content, times: Ok(times) } => {
+                open.entry(attempt).or_default().end = Some((key, content, times));
+                send_complete(clip, stage, &mut open, &[attempt], to_writer)?;
             }
-            ToEncoder::End { item, key, content, times: Err(failure) } => {
-                // Its frames in the batch are computed with the others and dropped.
-                open.remove(&item);
+            ToEncoder::End { attempt, key, content, times: Err(failure) } => {
+                open.remove(&attempt);
+                let item = attempt.0;
                 send(stage, Finished { item, key, content, outcome: Outcome::Computed(Err(failure)) }, to_writer)?;
             }
         }
@@ -84,53 +92,53 @@ pub fn run(
 }
 
 struct Batch {
-    /// The item of each picture.
-    items: Vec<usize>,
-    /// `[items.len()][3][S][S]`
+    /// Whose each picture is.
+    attempts: Vec<Attempt>,
+    /// `[attempts.len()][3][S][S]`
     pixels: Vec<f32>,
 }
 
 impl Batch {
-    /// Encodes what is there and gives every embedding to its item; returns the items touched.
-    fn encode(&mut self, encoder: &encode_clip::Encoder, open: &mut HashMap<usize, Open>) -> Result<Vec<usize>> {
-        if self.items.is_empty() {
+    /// Encodes what is there and gives every embedding to its attempt; returns the attempts touched.
+    fn encode(&mut self, encoder: &encode_clip::Encoder, open: &mut HashMap<Attempt, Open>) -> Result<Vec<Attempt>> {
+        if self.attempts.is_empty() {
             return Ok(Vec::new());
         }
         let embeddings = encoder
-            .encode(&self.pixels, self.items.len())
+            .encode(&self.pixels, self.attempts.len())
             .map_err(|e| Error::Stage { stage: encode_clip::DECL.id, message: e.to_string() })?;
         let width = encoder.dimension();
-        for (item, embedding) in self.items.iter().zip(embeddings.chunks_exact(width)) {
-            if let Some(entry) = open.get_mut(item) {
+        for (attempt, embedding) in self.attempts.iter().zip(embeddings.chunks_exact(width)) {
+            if let Some(entry) = open.get_mut(attempt) {
                 entry.embeddings.extend_from_slice(embedding);
                 entry.done += 1;
             }
         }
         self.pixels.clear();
-        let mut touched = std::mem::take(&mut self.items);
+        let mut touched = std::mem::take(&mut self.attempts);
         touched.dedup();
         Ok(touched)
     }
 }
 
-/// Sends on those of `items` whose last embedding is there.
+/// Sends on those of `attempts` whose last embedding is there.
 fn send_complete(
     clip: &ClipScience,
     stage: usize,
-    open: &mut HashMap<usize, Open>,
-    items: &[usize],
+    open: &mut HashMap<Attempt, Open>,
+    attempts: &[Attempt],
     to_writer: &Sender<ToWriter>,
 ) -> Result<()> {
-    for item in items {
-        let Some(entry) = open.get(item) else { continue };
+    for attempt in attempts {
+        let Some(entry) = open.get(attempt) else { continue };
         let complete = entry.end.as_ref().is_some_and(|(_, _, times)| times.len() == entry.done);
         if !complete {
             continue;
         }
-        let entry = open.remove(item).expect("just seen");
+        let entry = open.remove(attempt).expect("just seen");
         if let Some((key, content, times)) = entry.end {
             let outcome = Outcome::Computed(clip.rows(entry.embeddings, times));
-            send(stage, Finished { item: *item, key, content, outcome }, to_writer)?;
+            send(stage, Finished { item: attempt.0, key, content, outcome }, to_writer)?;
         }
     }
     Ok(())

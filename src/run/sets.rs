@@ -123,9 +123,10 @@ impl<'a> ProbeStage<'a> {
             reporter.report(&Event::Warning { message: format!("{id}: {message}") });
         }
         let probabilities = probe.probabilities(&data.x).map_err(|e| refuse(id, &e))?;
-        let predictions = predictions(session, &data, &probabilities);
+        let mut table = Vec::new();
+        predictions(session, &data, &probabilities).write_csv(&mut table).map_err(|e| refuse(id, &e))?;
         let model = serde_json::to_vec_pretty(&probe).expect("plain data");
-        self.products.publish(&self.preimage, &[(MODEL, model), (PREDICTIONS, predictions.to_csv())])?;
+        self.products.publish(&self.preimage, &[(MODEL, model), (PREDICTIONS, table)])?;
         Ok(summary(&probe, y.len(), &data))
     }
 
@@ -242,12 +243,21 @@ impl EvaluateStage {
     }
 
     fn measure(&self, session: &Session) -> Result<()> {
-        let predictions = evaluate::Predictions::from_csv(linear_probe::DECL.id, &self.predictions[..])
-            .map_err(|e| refuse(evaluate::DECL.id, &e))?;
-        let report = evaluate::Report::new(&[predictions], &self.spec, &self.notes)
-            .map_err(|e| refuse(evaluate::DECL.id, &e))?;
-        let _ = session;
-        self.products.publish(&self.preimage, &[(METRICS, report.to_json()), (REPORT, report.to_text().into_bytes())])
+        let refuse = |e: evaluate::Error| refuse(evaluate::DECL.id, &e);
+        let system = linear_probe::DECL.id.to_string();
+        let predictions = evaluate::Predictions::read_csv(&system, &self.predictions[..]).map_err(refuse)?;
+        let metrics = evaluate::metrics(&predictions, &self.spec).map_err(refuse)?;
+        let systems = [evaluate::SystemMetrics { system, protocol: evaluate::PER_CLIP.to_string(), metrics }];
+        let mut text = format!("{}, {} split\n\n{}", session.dataset.name, self.spec.split, evaluate::table(&systems));
+        text += &format!("\n{}", evaluate::confusion_table(&systems[0].metrics));
+        for note in &self.notes {
+            text += &format!("\nnote: {note}");
+        }
+        text.push('\n');
+        let report = evaluate::Report::new(&self.spec.split, &systems, self.notes.clone());
+        let mut json = serde_json::to_vec_pretty(&report).expect("plain data");
+        json.push(b'\n');
+        self.products.publish(&self.preimage, &[(METRICS, json), (REPORT, text.into_bytes())])
     }
 }
 
