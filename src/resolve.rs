@@ -109,11 +109,15 @@ pub struct Science {
     pub log_mel: Option<log_mel::Spec>,
     /// The encoder, where it is asked for.
     pub clip: Option<ClipScience>,
+    /// The probe.
+    pub probe: linear_probe::Spec,
+    /// The evaluation.
+    pub evaluate: evaluate::Spec,
     /// The item stages to run, in topological order.
     pub stages: Vec<ItemStage>,
 }
 
-/// Resolves the item stages among `selected`.
+/// Resolves the stages; models are only looked for where a selected stage needs them.
 pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -> Result<Science> {
     let wants = |decl: &Decl| selected.iter().any(|s| s.id == decl.id);
     let extract = config.extract_frames.resolve().map_err(|e| refuse(extract_frames::DECL.id, &e))?;
@@ -126,7 +130,15 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
         &json!({ "libav": libav }),
         &json!({ "video": content() }),
     );
-    let mut science = Science { frames, files, log_mel: None, clip: None, stages: Vec::new() };
+    let mut science = Science {
+        frames,
+        files,
+        log_mel: None,
+        clip: None,
+        probe: config.linear_probe.resolve().map_err(|e| refuse(linear_probe::DECL.id, &e))?,
+        evaluate: config.evaluate.resolve().map_err(|e| refuse(evaluate::DECL.id, &e))?,
+        stages: Vec::new(),
+    };
     for decl in crate::registry::item_stages().filter(|decl| wants(decl)) {
         let stage = if decl.id == extract_frames::DECL.id {
             let files = &science.files;

@@ -36,16 +36,16 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             let answer = explain_item(&session, plan, item)?;
             if options.json { print_json(&answer)? } else { print(&answer.text())? }
         }
-        (None, None) if sets::states(&session).iter().any(|(stage, _)| *stage == options.stage) => {
-            for (stage, state) in sets::states(&session).iter().filter(|(stage, _)| *stage == options.stage) {
-                print(&explain_set(stage, state))?;
+        (None, None) if options.stage != "all" => {
+            for (_, state) in sets::states(&session)?.iter().filter(|(stage, _)| *stage == options.stage) {
+                print(&explain_set(&options.stage, state))?;
             }
         }
         (None, Some(_)) => {
             return Err(Error::Usage(format!("`{}` is not made item by item: leave out the item", options.stage)));
         }
         _ => {
-            let overview = super::status::Overview::new(&session);
+            let overview = super::status::Overview::new(&session)?;
             if options.json { print_json(&overview)? } else { print(&overview.to_string())? }
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let selected = registry::select(&options.stages, keep_frames).map_err(Error::Usage)?;
     if options.dry_run {
         let session = Session::open(config, selected, false)?;
-        let overview = super::status::Overview::new(&session);
+        let overview = super::status::Overview::new(&session)?;
         if options.json {
             print_json(&overview)?;
         } else {

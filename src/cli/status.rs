@@ -33,7 +33,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let names = if options.stages.is_empty() { &all[..] } else { &options.stages };
     let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
     let selected = registry::select(names, keep_frames).map_err(Error::Usage)?;
-    let overview = Overview::new(&Session::open(config, selected, false)?);
+    let overview = Overview::new(&Session::open(config, selected, false)?)?;
     if options.json {
         print_json(&overview)?
     } else {
@@ -62,16 +62,16 @@ struct StageOverview {
 }
 
 impl Overview {
-    pub(super) fn new(session: &Session) -> Self {
+    pub(super) fn new(session: &Session) -> Result<Self> {
         let mut stages: Vec<StageOverview> = session.plans.iter().map(item_stage).collect();
         let items_current = stages.iter().all(|s| s.current);
-        stages.extend(sets::states(session).into_iter().map(|(stage, state)| set_stage(stage, &state, items_current)));
-        Overview {
+        stages.extend(sets::states(session)?.into_iter().map(|(stage, state)| set_stage(stage, &state, items_current)));
+        Ok(Overview {
             dataset: session.dataset.name.clone(),
             items: session.dataset.items.len(),
             notes: session.dataset.notes.clone(),
             stages,
-        }
+        })
     }
 
     pub(super) fn is_current(&self) -> bool {

@@ -186,6 +186,10 @@ impl<'a> Worker<'a> {
         loop {
             let picks = extract_frames::select(video.timeline(), &self.context.science.frames)
                 .map_err(|e| Failure::from_error(&e))?;
+            if picks.is_empty() {
+                let message = "too short for a single picture: a clip must last at least half of one period of `fps`";
+                return Err(Failure::new(Cause::TooShort, message));
+            }
             let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
             frames.dedup();
             let mut taken = Ok(());

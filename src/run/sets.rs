@@ -21,21 +21,21 @@ const METRICS: &str = "metrics.json";
 const REPORT: &str = "report.txt";
 
 /// What is stored of each selected set stage, held against what is asked for.
-pub fn states(session: &Session) -> Vec<(&'static str, State)> {
+pub fn states(session: &Session) -> Result<Vec<(&'static str, State)>> {
     let mut states = Vec::new();
-    if let Some(probe) = ProbeStage::new(session) {
+    if let Some(probe) = ProbeStage::new(session)? {
         states.push((linear_probe::DECL.id, probe.products.state(&probe.preimage)));
         if wants(session, evaluate::DECL.id) {
             let evaluate = EvaluateStage::new(session, &probe);
             states.push((evaluate::DECL.id, evaluate.map_or(State::New, |e| e.products.state(&e.preimage))));
         }
     }
-    states
+    Ok(states)
 }
 
 /// Runs the selected set stages; returns the table of `evaluate`.
 pub fn run(session: &Session, reporter: &dyn Reporter) -> Result<Option<String>> {
-    let Some(probe) = ProbeStage::new(session) else { return Ok(None) };
+    let Some(probe) = ProbeStage::new(session)? else { return Ok(None) };
     let id = linear_probe::DECL.id;
     let reused = probe.products.state(&probe.preimage) == State::Current;
     let summary =
@@ -71,21 +71,19 @@ fn preimage(decl: &contract::Decl, params: &impl serde::Serialize, inputs: &Valu
 /// `linear-probe` of a session.
 struct ProbeStage<'a> {
     plan: &'a StagePlan,
-    index: Index,
     spec: linear_probe::Spec,
     preimage: Value,
     products: Products,
 }
 
 impl<'a> ProbeStage<'a> {
-    fn new(session: &'a Session) -> Option<Self> {
-        if !wants(session, linear_probe::DECL.id) {
-            return None;
-        }
-        let plan = session.plans.iter().find(|plan| plan.decl.id == encode_clip::DECL.id)?;
+    /// `None` when the stage is not selected.
+    fn new(session: &'a Session) -> Result<Option<Self>> {
+        let plan = session.plans.iter().find(|plan| plan.decl.id == encode_clip::DECL.id);
+        let Some(plan) = plan.filter(|_| wants(session, linear_probe::DECL.id)) else { return Ok(None) };
         // The plan was made before the run; what the run published is in the store.
-        let index = Index::open(&session.work, plan.decl.id, false).ok()?;
-        let spec = session.config.linear_probe.resolve().ok()?;
+        let index = Index::open(&session.work, plan.decl.id, false)?;
+        let spec = session.science.probe.clone();
         let mut embeddings = blake3::Hasher::new();
         for path in shards(session, plan) {
             for item in index.file(&path).map_or(&[][..], |file| &file.items) {
@@ -103,7 +101,7 @@ impl<'a> ProbeStage<'a> {
         });
         let preimage = preimage(&linear_probe::DECL, &spec, &inputs);
         let products = Products::new(session.work.stage(linear_probe::DECL.id));
-        Some(ProbeStage { plan, index, spec, preimage, products })
+        Ok(Some(ProbeStage { plan, spec, preimage, products }))
     }
 
     /// Fits the probe on the training split and publishes it with its predictions for every labelled item.
@@ -233,8 +231,8 @@ impl EvaluateStage {
     /// `None` while there are no predictions.
     fn new(session: &Session, probe: &ProbeStage<'_>) -> Option<Self> {
         let predictions = std::fs::read(probe.products.path(PREDICTIONS)).ok()?;
-        let spec = session.config.evaluate.resolve().ok()?;
-        let notes = notes(session, probe);
+        let spec = session.science.evaluate.clone();
+        let notes = notes(session, &predictions);
         let digest = blake3::hash(&predictions).to_hex();
         let inputs = json!({ "predictions": { linear_probe::DECL.id: digest.as_str() }, "notes": notes });
         let preimage = preimage(&evaluate::DECL, &spec, &inputs);
@@ -262,31 +260,18 @@ impl EvaluateStage {
 }
 
 /// What must be said beside every figure.
-fn notes(session: &Session, probe: &ProbeStage<'_>) -> Vec<String> {
+fn notes(session: &Session, predictions: &[u8]) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(clip) = &session.science.clip {
         let model = clip.checkpoint.describe();
-        if model.random_weights {
-            notes.push(format!(
-                "embeddings come from {}, a checkpoint with RANDOM weights: a test of the machinery, not of CLIP",
-                model.name
-            ));
-        } else {
-            notes.push(format!("embeddings: {}", model.name));
-        }
+        let random = if model.random_weights { ", a checkpoint with RANDOM weights: a test of the machinery, not of CLIP" } else { "" };
+        notes.push(format!("embeddings come from {}{random}", model.name));
     }
-    let items = shards(session, probe.plan);
-    let failed: usize = items
-        .iter()
-        .filter_map(|path| probe.index.file(path))
-        .map(|file| file.items.iter().filter(|item| item.failed.is_some()).count())
-        .sum();
-    if failed > 0 {
-        notes.push(format!(
-            "{} of {} have no embedding and are left out",
-            failed,
-            plural(session.dataset.items.len(), "item")
-        ));
+    let labelled = session.dataset.items.iter().filter(|item| item.label.is_some()).count();
+    let predicted = predictions.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1);
+    if predicted < labelled {
+        let left_out = labelled - predicted;
+        notes.push(format!("{left_out} of {} have no embedding to stand for them and are left out", plural(labelled, "item")));
     }
     notes
 }

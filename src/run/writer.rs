@@ -18,7 +18,7 @@ use crate::key::{Content, Key};
 use crate::plan::{ItemState, StagePlan};
 use crate::store::WorkDir;
 use crate::store::index::{Index, IndexedFile, Location, identity};
-use crate::store::publish::{host, publish, remove, retire};
+use crate::store::publish::{host, publish, remove, retire, sync_file_system};
 
 /// Waiting rows of one stage are published as a part beyond this many bytes, whatever the clock says.
 const PART_BYTES: usize = 64 << 20;
@@ -244,6 +244,7 @@ impl<'a> StageWriter<'a> {
         let mut header = self.header.clone();
         header.position = Some((shard as u32, self.plan.shards.len() as u32));
         let members: Vec<(usize, &Slot)> = range.zip(slots).collect();
+        self.sync_pictures()?;
         publish(&path, |temporary| self.write(temporary, &header, &members))?;
         self.published.insert(shard, IndexedFile::read(&path)?);
         self.tally.copied += copied;
@@ -335,6 +336,7 @@ impl<'a> StageWriter<'a> {
         }
         let header = self.header.clone();
         let path = self.work.parts(self.plan.decl.id).join(self.part_name());
+        self.sync_pictures()?;
         publish(&path, |temporary| self.write(temporary, &header, &members))?;
         self.reporter.report(&Event::Part { stage: self.plan.decl.id, items: members.len() });
         self.open = open;
@@ -352,6 +354,12 @@ impl<'a> StageWriter<'a> {
         self.parts.push((path, needed_by));
         self.waiting_bytes = 0;
         Ok(())
+    }
+
+    /// Picture files are placed without waiting for the disk; they are made durable together, before rows vouch for them.
+    fn sync_pictures(&self) -> Result<()> {
+        let folder = self.work.stage(extract_frames::DECL.id);
+        if self.plan.decl.id == extract_frames::DECL.id && folder.exists() { sync_file_system(&folder) } else { Ok(()) }
     }
 
     fn part_name(&mut self) -> String {
