@@ -237,7 +237,7 @@ pub(crate) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
 /// The packets of the chosen stream, as often as needed: from memory while they are few, else by reading the file again.
 pub(crate) struct Packets {
     path: PathBuf,
-    kept: Option<Vec<Packet>>,
+    pub(super) kept: Option<Vec<Packet>>,
 }
 
 /// Compressed bytes that are kept between the passes, so that an ordinary clip is read from disk once.
@@ -282,5 +282,22 @@ impl Packets {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_is_not_taken_for_the_end_of_the_file() {
+        let failure = Failure::default();
+        let file = File::open("Cargo.toml").expect("tests run in the folder of the crate");
+        let source = Source { file, failure: Arc::clone(&failure) };
+        assert!(source.note(Err::<(), _>(io::ErrorKind::Interrupted.into())).is_err());
+        assert_eq!(check(&failure), Ok(()));
+        assert!(source.note(Err::<(), _>(io::ErrorKind::StaleNetworkFileHandle.into())).is_err());
+        assert!(source.note(Err::<(), _>(io::ErrorKind::PermissionDenied.into())).is_err());
+        assert_eq!(check(&failure), Err(MediaError::Unreadable { kind: io::ErrorKind::StaleNetworkFileHandle }));
     }
 }

@@ -116,6 +116,65 @@ fn a_prediction_that_does_not_hold_is_revised_once() {
 }
 
 #[test]
+fn a_file_too_long_to_keep_is_read_again() {
+    let clips = Clips::new();
+    let path = clips.make("a.mkv", "-f lavfi -i testsrc2=s=64x48:d=3:r=25 -c:v libx264 -g 20");
+    let pictures = |forget: bool| {
+        let mut video = Video::open(&path).unwrap();
+        if forget {
+            video.packets.kept = None;
+        }
+        let mut given = Vec::new();
+        let outcome = video.decode(&[12, 37, 62], &mut |i, p| {
+            given.push((i, p));
+            ControlFlow::Continue(())
+        });
+        assert_eq!((outcome, given.len()), (Ok(Outcome::Done), 3));
+        given
+    };
+    assert!(pictures(true) == pictures(false));
+}
+
+#[test]
+fn hostile_bytes_give_pictures_or_an_error() {
+    fn moves_between_threads<T: Send>() {}
+    moves_between_threads::<Video>();
+    let clips = Clips::new();
+    let names = ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.webm"];
+    clips.make_all("-f lavfi -i testsrc2=s=64x48:d=2:r=10", &names.map(|name| (name, "-g 5")));
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as usize % below
+    };
+    let (mut good, mut bad) = (0, 0);
+    for name in names {
+        let bytes = std::fs::read(clips.path(name)).unwrap();
+        let damaged = clips.path(&format!("damaged-{name}"));
+        for _ in 0..40 {
+            let mut bytes = bytes.clone();
+            for _ in 0..=random(30) {
+                let at = random(bytes.len());
+                bytes[at] = random(256) as u8;
+            }
+            if random(4) == 0 {
+                bytes.truncate(random(bytes.len()));
+            }
+            std::fs::write(&damaged, bytes).unwrap();
+            let spec = extract_frames::FrameSpec { fps_num: 1, fps_den: 1 };
+            let pictures = Video::open(&damaged).and_then(|mut video| {
+                let picks = extract_frames::select(video.timeline(), &spec).unwrap_or_default();
+                let wanted: Vec<usize> = picks.iter().map(|p| p.frame).collect();
+                video.decode(&wanted, &mut |_, _| ControlFlow::Continue(()))
+            });
+            if pictures.is_ok() { good += 1 } else { bad += 1 }
+        }
+    }
+    // Both must occur, or the damage is of no use.
+    assert!(good > 20 && bad > 20, "{good} and {bad}");
+}
+
+#[test]
 fn sizes_beyond_the_limit_are_refused() {
     let limit = |what, value, limit| Err(MediaError::TooLarge { what, value, limit });
     assert_eq!(container::check_size(16_384, 16_384), Ok(()));
