@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Once;
 
-use ffmpeg_next::{self as ffmpeg, ffi};
+use ffmpeg_next as ffmpeg;
 use serde::{Deserialize, Serialize};
 
 use crate::MediaError;
@@ -47,18 +47,16 @@ pub(crate) fn message(code: i32) -> String {
     ffmpeg::Error::from(code).to_string()
 }
 
-/// The error of reading or opening a container.
-pub(crate) fn container_error(code: i32) -> MediaError {
-    if (-4096..0).contains(&code) && code != ffi::AVERROR(ffmpeg::error::EINVAL) {
-        // A plain errno: the system could not read the file.
-        return MediaError::from_io(&std::io::Error::from_raw_os_error(-code));
-    }
-    match ffmpeg::Error::from(code) {
+/// The error of opening a container, the system's own errors set aside.
+pub(crate) fn container_error(error: ffmpeg::Error) -> MediaError {
+    match error {
         ffmpeg::Error::InvalidData | ffmpeg::Error::Eof => {
             MediaError::NotMedia { detail: "no container format recognises its bytes".to_owned() }
         }
-        ffmpeg::Error::DemuxerNotFound | ffmpeg::Error::PatchWelcome => MediaError::Unsupported { what: message(code) },
-        _ => MediaError::NotMedia { detail: message(code) },
+        ffmpeg::Error::DemuxerNotFound | ffmpeg::Error::PatchWelcome => {
+            MediaError::Unsupported { what: error.to_string() }
+        }
+        error => MediaError::NotMedia { detail: error.to_string() },
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn rescale(value: i64, from: ffi::AVRational, to: ffi::AVRational) ->
     if value < 0 { -magnitude } else { magnitude }
 }
 
-const MICRO: ffi::AVRational = ffi::AVRational { num: 1, den: SECOND as i32 };
+/// One microsecond as a time base.
+pub(crate) const MICRO: ffi::AVRational = ffi::AVRational { num: 1, den: SECOND as i32 };
 
 /// The clock of one pass over a file.
 pub(crate) struct Clock {

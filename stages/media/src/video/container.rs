@@ -1,11 +1,12 @@
 //! The container: which stream, its packets, and what the header says.
 
-use std::ffi::CString;
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ffmpeg_next::format::context::Input;
+use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::{self as ffmpeg, Dictionary, Packet, ffi};
 
 use crate::MediaError;
@@ -21,6 +22,7 @@ pub(crate) struct Container {
     input: Input,
     index: usize,
     pub(crate) facts: Facts,
+    failure: Failure,
 }
 
 /// What the header says of the file and the chosen stream.
@@ -56,11 +58,11 @@ impl Container {
     /// Opens `path` and chooses the stream that the ffmpeg command would choose.
     pub(crate) fn open(path: &Path) -> Result<Self, MediaError> {
         init();
-        readable(path)?;
-        let input = open_input(path)?;
+        let failure = Failure::default();
+        let input = open_input(path, &failure)?;
         let index = choose(&input)?;
         let facts = facts(&input, index)?;
-        let mut container = Container { input, index, facts };
+        let mut container = Container { input, index, facts, failure };
         container.read_only_the_chosen_stream();
         Ok(container)
     }
@@ -75,15 +77,17 @@ impl Container {
     }
 
     /// The next packet of the chosen stream; `None` at the end, which is also where a truncated file ends.
-    pub(crate) fn next_packet(&mut self) -> Option<Packet> {
+    pub(crate) fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
         loop {
             let mut packet = Packet::empty();
             match packet.read(&mut self.input) {
-                Ok(()) if packet.stream() == self.index => return Some(packet),
-                Ok(()) => {}
-                Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
-                // The command reports the error and goes on with what it has.
-                Err(_) => return None,
+                Ok(()) if packet.stream() == self.index => return Ok(Some(packet)),
+                Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
+                // Like the command: what the demuxer cannot read any more is the end, unless the system failed.
+                Err(_) => {
+                    check(&self.failure)?;
+                    return Ok(None);
+                }
             }
         }
     }
@@ -94,41 +98,64 @@ impl Container {
     }
 }
 
-/// Whether the system lets us read the file at all: libav's own answers are not as clear.
-fn readable(path: &Path) -> Result<(), MediaError> {
-    let meta = File::open(path).and_then(|f| f.metadata()).map_err(|e| MediaError::from_io(&e))?;
-    if meta.is_dir() {
-        return Err(MediaError::Unreadable { kind: std::io::ErrorKind::IsADirectory });
-    }
-    Ok(())
+/// The file as libav reads it. Errors of the system are remembered: demuxers take them for the end of the file.
+struct Source {
+    file: File,
+    failure: Failure,
 }
 
-#[expect(unsafe_code, reason = "the binding panics on paths that are not UTF-8")]
-fn open_input(path: &Path) -> Result<Input, MediaError> {
-    // The prefix keeps names with a colon or a leading dash from being taken for another protocol or an option.
-    let mut url = b"file:".to_vec();
-    url.extend_from_slice(path.as_os_str().as_encoded_bytes());
-    let url = CString::new(url).map_err(|_| MediaError::Missing)?;
-    let mut options = Dictionary::new();
-    // As the command does; and a playlist in disguise must not lead to the network.
-    options.set("scan_all_pmts", "1");
-    options.set("protocol_whitelist", "file");
-    // SAFETY: `url` and `options` outlive the call; on success the context is owned by `Input` from then on, on failure libav frees it.
-    unsafe {
-        let mut options = options.disown();
-        let mut context = ptr::null_mut();
-        let code = ffi::avformat_open_input(&raw mut context, url.as_ptr(), ptr::null_mut(), &raw mut options);
-        ffi::av_dict_free(&raw mut options);
-        if code < 0 {
-            return Err(container_error(code));
+/// The first error of the system, shared with whoever drives libav.
+type Failure = Arc<Mutex<Option<MediaError>>>;
+
+impl Source {
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert(MediaError::from_io(error));
         }
-        let input = Input::wrap(context);
-        let code = ffi::avformat_find_stream_info(context, ptr::null_mut());
-        if code < 0 && (*context).nb_streams == 0 {
-            return Err(container_error(code));
-        }
-        Ok(input)
+        result
     }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.file.read(buffer);
+        self.note(result)
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        // Damaged files ask for impossible places; that is no failure of the system.
+        self.file.seek(to)
+    }
+}
+
+fn check(failure: &Failure) -> Result<(), MediaError> {
+    failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+}
+
+/// Opens through a file handle of our own: libav never sees a path, so no name is taken for a protocol, and a playlist in
+/// disguise finds every other file and the network closed.
+fn open_input(path: &Path, failure: &Failure) -> Result<Input, MediaError> {
+    let unreadable = |e: io::Error| MediaError::from_io(&e);
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(MediaError::Unreadable { kind: io::ErrorKind::IsADirectory });
+    }
+    let internal = |e: ffmpeg::Error| MediaError::Internal { at: "avio_alloc_context", detail: e.to_string() };
+    let stream = StreamIo::from_read_seek(Source { file, failure: Arc::clone(failure) }).map_err(internal)?;
+    let mut options = Dictionary::new();
+    // As the command does.
+    options.set("scan_all_pmts", "1");
+    options.set("protocol_whitelist", "none");
+    // The extension counts a little in recognising the format.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let input = ffmpeg::format::input_from_stream(stream, Some(&name), Some(options));
+    check(failure)?;
+    input.map_err(container_error)
 }
 
 /// The command's "best" video stream: one with packets before one without, the default before others, then the largest; cover art last.
@@ -169,7 +196,7 @@ fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
         let raw = &*stream.as_ptr();
         let par = &*raw.codecpar;
         let mut size = 0;
-        let side = |kind, size: *mut usize| ffi::av_stream_get_side_data(raw, kind, size).cast_const().cast::<i32>();
+        let side = |kind, size: *mut usize| ffi::av_stream_get_side_data(raw, kind, size).cast_const();
         let encrypted = !side(ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INIT_INFO, ptr::null_mut()).is_null();
         if encrypted || par.codec_tag == u32::from_le_bytes(*b"encv") {
             return Err(MediaError::Encrypted);
@@ -210,7 +237,7 @@ pub(crate) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
 /// The packets of the chosen stream, as often as needed: from memory while they are few, else by reading the file again.
 pub(crate) struct Packets {
     path: PathBuf,
-    kept: Option<Vec<Packet>>,
+    pub(super) kept: Option<Vec<Packet>>,
 }
 
 /// Compressed bytes that are kept between the passes, so that an ordinary clip is read from disk once.
@@ -225,7 +252,7 @@ impl Packets {
     ) -> Result<Self, MediaError> {
         let mut kept = Some(Vec::new());
         let mut bytes = 0;
-        while let Some(mut packet) = container.next_packet() {
+        while let Some(mut packet) = container.next_packet()? {
             look(&mut packet)?;
             bytes += packet.size();
             if bytes > KEEP {
@@ -249,11 +276,28 @@ impl Packets {
             return Ok(());
         }
         let mut container = Container::open(&self.path)?;
-        while let Some(packet) = container.next_packet() {
+        while let Some(packet) = container.next_packet()? {
             if !each(&packet)? {
                 return Ok(());
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_is_not_taken_for_the_end_of_the_file() {
+        let failure = Failure::default();
+        let file = File::open("Cargo.toml").expect("tests run in the folder of the crate");
+        let source = Source { file, failure: Arc::clone(&failure) };
+        assert!(source.note(Err::<(), _>(io::ErrorKind::Interrupted.into())).is_err());
+        assert_eq!(check(&failure), Ok(()));
+        assert!(source.note(Err::<(), _>(io::ErrorKind::StaleNetworkFileHandle.into())).is_err());
+        assert!(source.note(Err::<(), _>(io::ErrorKind::PermissionDenied.into())).is_err());
+        assert_eq!(check(&failure), Err(MediaError::Unreadable { kind: io::ErrorKind::StaleNetworkFileHandle }));
     }
 }

@@ -172,13 +172,6 @@ fn turned(frame: &frame::Video, shape: Shape, orientation: Orientation) -> Resul
 /// 4:2:0 between the rows.
 struct Scaler(*mut ffi::SwsContext);
 
-#[expect(
-    unsafe_code,
-    reason = "the context is owned and used by one thread at a time, which is all that libswscale asks for"
-)]
-// SAFETY: see the reason.
-unsafe impl Send for Scaler {}
-
 impl Drop for Scaler {
     #[expect(unsafe_code, reason = "a C object")]
     fn drop(&mut self) {

@@ -89,7 +89,7 @@ impl Decoder {
 
     /// Frames held back for reordering.
     #[expect(unsafe_code, reason = "the binding shows it as a truth value")]
-    pub(crate) fn delay(&self) -> i32 {
+    pub(crate) fn has_b_frames(&self) -> i32 {
         // SAFETY: the context lives as long as `self`.
         unsafe { (*self.inner.as_ptr()).has_b_frames }
     }

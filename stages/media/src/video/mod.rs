@@ -13,6 +13,13 @@
 //! Without `-pix_fmt rgb24` the command would write other *kinds* of PNG for some sources: 16-bit RGB for more than 8 bits per sample, grey for
 //! grey, RGBA where there is transparency. Here every picture is 8-bit RGB.
 //!
+//! Damaged streams give what the command gives on one thread (`ffmpeg -threads 1`). With several threads the command patches broken H.264 pictures
+//! with whatever another thread left, and its bytes differ from run to run.
+//!
+//! Known differences, on purpose: a playlist opens no other file; a display matrix that turns by an odd angle is refused instead of resampled.
+//! Known limit of the sparing pass: when the bytes behind the last wanted picture (less than half an output tick) are damaged so badly that
+//! not one frame comes out of them, the command may write one picture less.
+//!
 //! # Speed
 //!
 //! The packets alone say which frames there are ([`Timeline`]), so only the wanted frames and what they refer to are decoded and only the wanted ones
@@ -21,7 +28,8 @@
 //!
 //! # Limits
 //!
-//! Pictures of more than 16,384 pixels a side or 268 megapixels are refused; so are display matrices that turn by an odd angle and encrypted streams.
+//! Pictures of more than 16,384 pixels a side or 268 megapixels are refused; so are encrypted streams. Compressed bytes are kept in memory up to
+//! 64 MiB, so that an ordinary clip is read from disk once.
 
 mod clock;
 mod container;

@@ -140,11 +140,11 @@ mod tests {
                 let (w, h) = o.size(width, height);
                 let mut out = vec![0; w * h * step];
                 o.turn(&rows, width, step, &mut out, w * step);
-                for y in 0..height {
+                for (y, row) in rows.iter().enumerate() {
                     for x in 0..width {
                         let (tx, ty) = o.target(x, y, width, height);
                         let at = (ty * w + tx) * step;
-                        assert_eq!(out[at..at + step], rows[y][x * step..(x + 1) * step]);
+                        assert_eq!(out[at..at + step], row[x * step..(x + 1) * step]);
                     }
                 }
             }

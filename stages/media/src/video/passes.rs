@@ -68,7 +68,7 @@ struct Exact<'a> {
 
 impl Exact<'_> {
     fn packet(&mut self, mut packet: Packet) -> Result<bool, MediaError> {
-        self.clock.begin(packet.dts(), self.decoder.delay());
+        self.clock.begin(packet.dts(), self.decoder.has_b_frames());
         let mut first = true;
         loop {
             let dts = self.clock.attempt();
@@ -103,7 +103,7 @@ impl Exact<'_> {
     fn drain(&mut self) -> Result<(), MediaError> {
         self.decoder.send_end();
         loop {
-            self.clock.begin(None, self.decoder.delay());
+            self.clock.begin(None, self.decoder.has_b_frames());
             let dts = self.clock.attempt();
             self.pending.push(dts);
             let got = match self.decoder.receive(&mut self.frame) {

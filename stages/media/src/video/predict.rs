@@ -6,7 +6,7 @@
 
 use contract::{FrameTime, TimeBase, Timeline};
 
-use super::clock::{Clock, rescale};
+use super::clock::{Clock, MICRO, rescale};
 use super::container::Facts;
 
 /// What the container says of one packet.
@@ -40,8 +40,7 @@ const LONGEST_STEP: i64 = 1_000_000;
 pub(crate) fn predict(facts: &Facts, entries: &[Entry]) -> Option<Prediction> {
     let first = entries.first()?;
     let start = first.pts?;
-    let micro = contract_micro();
-    let micros = |ticks: i64| rescale(ticks, facts.time_base, micro);
+    let micros = |ticks: i64| rescale(ticks, facts.time_base, MICRO);
     if facts.time_base.num <= 0 || facts.time_base.den <= 0 || !first.key {
         return None;
     }
@@ -82,17 +81,13 @@ pub(crate) fn predict(facts: &Facts, entries: &[Entry]) -> Option<Prediction> {
     })
 }
 
-fn contract_micro() -> ffmpeg_next::ffi::AVRational {
-    ffmpeg_next::ffi::AVRational { num: 1, den: 1_000_000 }
-}
-
 /// A packet's duration in ticks, or else one frame at the stream's rate, as the command reckons.
 fn length(facts: &Facts, duration: i64) -> i64 {
     let rate = facts.frame_rate;
     if duration > 0 {
         duration
     } else if rate.num > 0 && rate.den > 0 {
-        rescale(1_000_000 * i64::from(rate.den) / i64::from(rate.num), contract_micro(), facts.time_base)
+        rescale(1_000_000 * i64::from(rate.den) / i64::from(rate.num), MICRO, facts.time_base)
     } else {
         0
     }
@@ -100,7 +95,7 @@ fn length(facts: &Facts, duration: i64) -> i64 {
 
 /// Whether the times of an MPEG stream run on without a jump that the command would straighten, and without a wrap.
 fn steady(facts: &Facts, entries: &[Entry]) -> bool {
-    let micros = |ticks: i64| rescale(ticks, facts.time_base, contract_micro());
+    let micros = |ticks: i64| rescale(ticks, facts.time_base, MICRO);
     let near_start =
         |t: i64| facts.start_time.is_some_and(|start| micros(t).saturating_sub(start).abs() <= LONGEST * 1_000_000);
     entries.iter().all(|e| e.dts.is_some_and(near_start))

@@ -27,11 +27,23 @@ fn digest(bytes: &[u8]) -> u64 {
     rest.iter().fold(h, |h, b| step(h, u64::from(*b)))
 }
 
+/// How many threads the command decodes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// Its default, as users run it.
+    Auto,
+    /// One. The bytes of *damaged* H.264 depend on the number of threads, and with several they differ from run to run: what a broken
+    /// picture is patched up with is whatever lies in another thread's buffer. Then only this is a reference.
+    One,
+}
+
 /// What the command writes. `image2pipe` has the flags of `image2` that decide the frame rate mode (neither stores timestamps, both run at
 /// a constant rate), and PPM holds the same RGB as an 8-bit PNG without the minutes of deflate.
-pub(super) fn command(path: &Path, fps: &str) -> Result<Vec<Shot>, String> {
+pub(super) fn command(path: &Path, fps: &str, threads: Threads) -> Result<Vec<Shot>, String> {
     let mut child = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "quiet", "-i"])
+        .args(["-nostdin", "-v", "quiet"])
+        .args(if threads == Threads::One { &["-threads", "1"][..] } else { &[] })
+        .arg("-i")
         .arg(path)
         .args(["-vf", &format!("fps={fps}"), "-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe", "-"])
         .stdout(Stdio::piped())
@@ -81,8 +93,8 @@ pub(super) fn ours(path: &Path, fps: &str) -> Result<Vec<Shot>, MediaError> {
 }
 
 /// `Ok` with a line for a table, or `Err` with what differs.
-pub(super) fn compare(path: &Path, fps: &str) -> Result<String, String> {
-    match (ours(path, fps), command(path, fps)) {
+pub(super) fn compare(path: &Path, fps: &str, threads: Threads) -> Result<String, String> {
+    match (ours(path, fps), command(path, fps, threads)) {
         (Ok(ours), Ok(command)) => {
             let same = ours.iter().zip(&command).filter(|(a, b)| a == b).count();
             let line = format!("{same} of {} equal", command.len());
@@ -118,14 +130,19 @@ impl Clips {
 
     /// Runs `ffmpeg ARGS NAME` in the folder; arguments are separated by blanks.
     pub(super) fn make(&self, name: &str, args: &str) -> PathBuf {
-        let output = Command::new("ffmpeg")
-            .current_dir(self.dir.path())
-            .args(["-nostdin", "-v", "error", "-y"])
-            .args(args.split_ascii_whitespace())
-            .arg(name)
-            .output()
-            .expect("the ffmpeg command is installed");
-        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        self.make_all(args, &[(name, "")]);
         self.path(name)
+    }
+
+    /// Makes several files of one input in one run, since starting the command takes longer than making a small clip.
+    pub(super) fn make_all(&self, input: &str, outputs: &[(&str, &str)]) {
+        let mut command = Command::new("ffmpeg");
+        command.current_dir(self.dir.path()).args(["-nostdin", "-v", "error", "-y"]);
+        command.args(input.split_ascii_whitespace());
+        for (name, options) in outputs {
+            command.args(options.split_ascii_whitespace()).arg(name);
+        }
+        let output = command.output().expect("the ffmpeg command is installed");
+        assert!(output.status.success(), "{outputs:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -1,11 +1,15 @@
 //! Clips made on the spot, one for each trap.
 
-use super::against::{Clips, compare};
+use super::against::{Clips, Threads, compare};
 
 /// Compares each clip, and fails with all that differ.
 fn check(clips: &Clips, names: &[&str], fps: &str) {
-    let failed: Vec<_> =
-        names.iter().filter_map(|name| compare(&clips.path(name), fps).err().map(|e| format!("{name}: {e}"))).collect();
+    check_with(clips, names, fps, Threads::Auto);
+}
+
+fn check_with(clips: &Clips, names: &[&str], fps: &str, threads: Threads) {
+    let one = |name| compare(&clips.path(name), fps, threads).err().map(|e| format!("{name}: {e}"));
+    let failed: Vec<_> = names.iter().filter_map(|name| one(name)).collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }
 
@@ -19,7 +23,6 @@ const X264: &str = "-c:v libx264 -preset veryfast -bf 3 -g 24 -pix_fmt yuv420p";
 #[test]
 fn frame_rates_and_lengths_around_half_a_second() {
     let clips = Clips::new();
-    let mut names = Vec::new();
     for (rate, lengths) in [
         ("24", ["1.45", "1.5", "1.55"]),
         ("24000/1001", ["0.45", "0.52", "1.51"]),
@@ -31,13 +34,12 @@ fn frame_rates_and_lengths_around_half_a_second() {
         ("1", ["1", "2", "3"]),
         ("1/2", ["2", "4", "5"]),
     ] {
-        for length in lengths {
-            let name = format!("{}-{length}.mp4", rate.replace('/', "_"));
-            source(&clips, &name, &format!("s=64x48:r={rate}:d={length}"), X264);
-            names.push(name);
-        }
+        let names = lengths.map(|length| format!("{}-{length}.mp4", rate.replace('/', "_")));
+        let options = lengths.map(|length| format!("-t {length} {X264}"));
+        let outputs: Vec<_> = names.iter().map(String::as_str).zip(options.iter().map(String::as_str)).collect();
+        clips.make_all(&format!("-f lavfi -i testsrc2=s=64x48:r={rate}:d=5"), &outputs);
+        check(&clips, &names.each_ref().map(String::as_str), "1");
     }
-    check(&clips, &names.iter().map(String::as_str).collect::<Vec<_>>(), "1");
 }
 
 #[test]
@@ -52,8 +54,7 @@ fn other_output_rates() {
 #[test]
 fn containers_and_codecs() {
     let clips = Clips::new();
-    let s = "s=64x48:r=25:d=2.7";
-    for (name, options) in [
+    let outputs = [
         ("h264.mkv", X264),
         ("h264.ts", X264),
         ("h264.flv", X264),
@@ -73,16 +74,15 @@ fn containers_and_codecs() {
         ("mjpeg422.mov", "-c:v mjpeg -pix_fmt yuvj422p"),
         ("prores.mov", "-c:v prores_ks"),
         ("animated.gif", ""),
-    ] {
-        source(&clips, name, s, options);
-        check(&clips, &[name], "1");
-    }
+    ];
+    clips.make_all("-f lavfi -i testsrc2=s=64x48:r=25:d=2.7", &outputs);
+    check(&clips, &outputs.map(|(name, _)| name), "1");
 }
 
 #[test]
 fn pixel_formats() {
     let clips = Clips::new();
-    for (size, format) in [
+    let formats = [
         ("64x48", "yuv422p"),
         ("64x48", "yuv444p"),
         ("64x48", "yuv420p10le"),
@@ -98,11 +98,12 @@ fn pixel_formats() {
         ("63x48", "yuv422p"),
         ("1x1", "yuv444p"),
         ("130x2", "yuv420p"),
-    ] {
-        let name = format!("{format}-{size}.mkv");
-        source(&clips, &name, &format!("s={size}:r=5:d=1,format={format}"), "-c:v ffv1");
-        check(&clips, &[&name], "1");
-    }
+    ];
+    let names = formats.map(|(size, format)| format!("{format}-{size}.mkv"));
+    let options = formats.map(|(size, format)| format!("-s {size} -pix_fmt {format} -c:v ffv1"));
+    let outputs: Vec<_> = names.iter().map(String::as_str).zip(options.iter().map(String::as_str)).collect();
+    clips.make_all("-f lavfi -i testsrc2=s=64x48:r=5:d=1", &outputs);
+    check(&clips, &names.each_ref().map(String::as_str), "1");
     clips.make(
         "pal8.mkv",
         "-f lavfi -i testsrc2=s=64x48:r=5:d=1,split[a][b];[a]palettegen[p];[b][p]paletteuse -c:v png",
@@ -113,7 +114,7 @@ fn pixel_formats() {
 #[test]
 fn matrices_and_ranges() {
     let clips = Clips::new();
-    for (i, tags) in [
+    let tags = [
         "-colorspace bt709",
         "-colorspace smpte170m",
         "-colorspace bt2020nc",
@@ -122,16 +123,13 @@ fn matrices_and_ranges() {
         "-color_range pc",
         "-color_range tv",
         "-colorspace bt709 -color_range pc",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let name = format!("{i}.mp4");
-        source(&clips, &name, "s=64x48:r=5:d=1", &format!("{X264} {tags}"));
-        check(&clips, &[&name], "1");
-        let name = format!("{i}-10bit.mkv");
-        source(&clips, &name, "s=64x48:r=5:d=1,format=yuv420p10le", &format!("-c:v ffv1 {tags}"));
-        check(&clips, &[&name], "1");
+    ];
+    for (kind, codec) in [("mp4", X264), ("mkv", "-c:v ffv1 -pix_fmt yuv420p10le")] {
+        let outputs: Vec<_> =
+            tags.iter().enumerate().map(|(i, tag)| (format!("{i}.{kind}"), format!("{codec} {tag}"))).collect();
+        let outputs: Vec<_> = outputs.iter().map(|(n, o)| (n.as_str(), o.as_str())).collect();
+        clips.make_all("-f lavfi -i testsrc2=s=64x48:r=5:d=1", &outputs);
+        check(&clips, &outputs.iter().map(|(n, _)| *n).collect::<Vec<_>>(), "1");
     }
     source(&clips, "yuvj.mp4", "s=64x48:r=5:d=1", "-c:v libx264 -pix_fmt yuvj420p");
     check(&clips, &["yuvj.mp4"], "1");
@@ -145,13 +143,14 @@ fn irregular_times() {
     source(&clips, "gap.mkv", gap, &format!("-fps_mode vfr {X264}"));
     source(&clips, "gap.ts", gap, &format!("-fps_mode vfr {X264}"));
     source(&clips, "jitter.mkv", "s=64x48:r=25:d=4,setpts=PTS+0.4/TB*random(1)", &format!("-fps_mode vfr {X264}"));
-    for (late, name) in [("0.02", "a"), ("0.49", "b"), ("0.51", "c"), ("1.7", "d"), ("2.6", "e")] {
-        for kind in ["mp4", "mkv", "ts"] {
-            let name = format!("late-{name}.{kind}");
-            let sound = "-f lavfi -i sine=d=4 -c:a aac -shortest";
-            clips.make(&name, &format!("-itsoffset {late} -f lavfi -i testsrc2=s=64x48:r=10:d=3 {sound} {X264}"));
-            check(&clips, &[&name], "1");
-        }
+    for late in ["0.02", "0.49", "0.51", "1.7", "2.6"] {
+        let names = ["mp4", "mkv", "ts"].map(|kind| format!("late-{late}.{kind}"));
+        let options = format!("-c:a aac -shortest {X264}");
+        clips.make_all(
+            &format!("-itsoffset {late} -f lavfi -i testsrc2=s=64x48:r=10:d=3 -f lavfi -i sine=d=4"),
+            &names.each_ref().map(|name| (name.as_str(), options.as_str())),
+        );
+        check(&clips, &names.each_ref().map(String::as_str), "1");
     }
     source(&clips, "starts-late.mp4", "s=64x48:r=10:d=3,setpts=PTS+1.7/TB", X264);
     source(&clips, "starts-late.mkv", "s=64x48:r=10:d=3,setpts=PTS+1.7/TB", X264);
@@ -163,13 +162,11 @@ fn cuts() {
     let clips = Clips::new();
     clips.make("whole.mp4", &format!("-f lavfi -i testsrc2=s=64x48:r=25:d=6 -f lavfi -i sine=d=6 -c:a aac {X264}"));
     for (from, to) in [("0.6", "4.1"), ("1.13", "5.2"), ("2.5", "3.3")] {
-        for kind in ["mp4", "mkv", "ts"] {
-            let name = format!("cut-{from}.{kind}");
-            clips.make(&name, &format!("-ss {from} -to {to} -i whole.mp4 -c copy"));
-            let silent = format!("silent-{name}");
-            clips.make(&silent, &format!("-ss {from} -to {to} -i whole.mp4 -an -c copy"));
-            check(&clips, &[&name, &silent], "1");
-        }
+        let names = ["mp4", "mkv", "ts"].map(|kind| [format!("cut-{from}.{kind}"), format!("silent-{from}.{kind}")]);
+        let outputs: Vec<_> =
+            names.iter().flat_map(|[both, silent]| [(both.as_str(), "-c copy"), (silent, "-an -c copy")]).collect();
+        clips.make_all(&format!("-ss {from} -to {to} -i whole.mp4"), &outputs);
+        check(&clips, &outputs.iter().map(|(name, _)| *name).collect::<Vec<_>>(), "1");
     }
 }
 
@@ -198,19 +195,22 @@ fn turns_and_mirrors() {
         [0, 1, 1, 0],
         [0, -1, -1, 0],
     ];
-    for (format, options) in [
-        ("yuv420p", "-c:v libx264"),
-        ("yuv420p10le", "-c:v libx264"),
-        ("yuv422p", "-c:v libx264"),
+    let formats = [
+        ("yuv420p", "-pix_fmt yuv420p -c:v libx264"),
+        ("yuv420p10le", "-pix_fmt yuv420p10le -c:v libx264"),
+        ("yuv422p", "-pix_fmt yuv422p -c:v libx264"),
         ("yuv422p10le", "-c:v prores_ks"),
-        ("yuv444p", "-c:v libx264"),
-        ("rgb24", "-c:v png"),
-    ] {
-        for (i, matrix) in eight.into_iter().enumerate() {
-            let name = format!("{format}-{i}.mov");
-            source(&clips, &name, &format!("s=64x48:r=5:d=1,format={format}"), options);
-            set_matrix(&clips, &name, matrix);
-            check(&clips, &[&name], "1");
+        ("yuv444p", "-pix_fmt yuv444p -c:v libx264"),
+        ("rgb24", "-pix_fmt rgb24 -c:v png"),
+    ];
+    let names = formats.map(|(format, _)| format!("{format}.mov"));
+    let outputs: Vec<_> = names.iter().zip(formats).map(|(name, (_, options))| (name.as_str(), options)).collect();
+    clips.make_all("-f lavfi -i testsrc2=s=64x48:r=5:d=1", &outputs);
+    for (name, _) in outputs {
+        // All eight for the common format; for the others those that move chroma in another way.
+        for matrix in eight.into_iter().skip(1).step_by(if name == "yuv420p.mov" { 1 } else { 2 }) {
+            set_matrix(&clips, name, matrix);
+            check(&clips, &[name], "1");
         }
     }
     for matrix in [[0, 1, -1, 0], [-1, 0, 0, -1]] {
@@ -262,6 +262,6 @@ fn damage() {
         zeroed[middle..middle + bytes.len() / 20].fill(0);
         let name = format!("zeroed.{kind}");
         std::fs::write(clips.path(&name), zeroed).unwrap();
-        check(&clips, &[&name], "1");
+        check_with(&clips, &[&name], "1", Threads::One);
     }
 }
