@@ -22,7 +22,7 @@
 //! The same sound gives the same bytes, whatever was computed before.
 //!
 //! Everything is computed in f64 and rounded once, to `dtype`. With f32 the output is therefore the definition's to half a
-//! unit in the last place (4e-6 dB at -100 dB), and within 5e-5 dB of librosa, which rounds to f32 in between. (A transform
+//! unit in the last place (4e-6 dB at -100 dB), and within 1.5e-5 dB of librosa, which rounds to f32 in between. (A transform
 //! in f32 would be off by 8e-4 dB for noise and by whole decibels in the quiet bands beside a loud tone.)
 //!
 //! # Resampling
