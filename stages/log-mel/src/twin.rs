@@ -52,7 +52,7 @@ fn frame(samples: &[f64], spec: &Spec) -> Vec<f64> {
                 }
         })
         .collect();
-    let magnitude: Vec<f64> = (0..=n / 2)
+    let powers: Vec<f64> = (0..=n / 2)
         .map(|k| {
             let (mut re, mut im) = (0.0, 0.0);
             for (i, v) in windowed.iter().enumerate() {
@@ -61,34 +61,37 @@ fn frame(samples: &[f64], spec: &Spec) -> Vec<f64> {
                 re += v * angle.cos();
                 im -= v * angle.sin();
             }
-            re.hypot(im)
+            re.hypot(im).powf(spec.power)
         })
         .collect();
     (0..spec.n_mels)
         .map(|m| {
-            let mel: f64 = (0..=n / 2).map(|k| weight(m, k, spec) * magnitude[k].powf(spec.power)).sum();
+            let mel: f64 = powers.iter().zip(triangle(m, spec)).map(|(p, w)| p * w).sum();
             let floor = spec.amin.powf(spec.power / 2.0);
             20.0 / spec.power * mel.max(floor).log10() - spec.ref_db
         })
         .collect()
 }
 
-/// The height of triangle `m` at bin `k`.
-fn weight(m: usize, k: usize, spec: &Spec) -> f64 {
+/// Triangle `m` at every bin.
+fn triangle(m: usize, spec: &Spec) -> Vec<f64> {
     let edge = |i: usize| {
         let (lo, hi) = (to_mel(spec.fmin, spec.mel_scale), to_mel(spec.fmax, spec.mel_scale));
         from_mel(lo + (hi - lo) * i as f64 / (spec.n_mels + 1) as f64, spec.mel_scale)
     };
     let (lo, mid, hi) = (edge(m), edge(m + 1), edge(m + 2));
-    let hz = k as f64 * f64::from(spec.sample_rate) / spec.n_fft as f64;
     let height = if spec.mel_norm == MelNorm::Slaney { 2.0 / (hi - lo) } else { 1.0 };
-    if hz <= lo || hz >= hi {
-        0.0
-    } else if hz <= mid {
-        (hz - lo) / (mid - lo) * height
-    } else {
-        (hi - hz) / (hi - mid) * height
-    }
+    let at = |k: usize| {
+        let hz = k as f64 * f64::from(spec.sample_rate) / spec.n_fft as f64;
+        if hz <= lo || hz >= hi {
+            0.0
+        } else if hz <= mid {
+            (hz - lo) / (mid - lo) * height
+        } else {
+            (hi - hz) / (hi - mid) * height
+        }
+    };
+    (0..=spec.n_fft / 2).map(at).collect()
 }
 
 fn to_mel(hz: f64, scale: MelScale) -> f64 {

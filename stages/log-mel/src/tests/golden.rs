@@ -21,7 +21,7 @@ fn max_error(ours: &[f32], theirs: impl IntoIterator<Item = f64>) -> f64 {
     ours.iter().zip(theirs).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max)
 }
 
-/// librosa 0.11 rounds its spectrum and its filters to f32, the file to 1e-4 dB; for a loud tone its quiet bands hold that rounding.
+/// librosa 0.11 rounds its spectrum and its filters to f32, worth 1.5e-5 dB; the fixture rounds to 1e-4 dB, worth 5e-5.
 #[test]
 fn equals_librosa() {
     let file: Value = serde_json::from_str(include_str!("../../fixtures/librosa.json")).unwrap();
@@ -37,7 +37,7 @@ fn equals_librosa() {
         assert_eq!(rows.len, theirs.len(), "frames of {}", case["name"]);
         let theirs = theirs.iter().flat_map(|row| row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()));
         let error = max_error(f32s(&rows), theirs);
-        assert!(error < 1.5e-4, "{}: off by {error} dB", case["name"]);
+        assert!(error < 6.5e-5, "{}: off by {error} dB", case["name"]);
     }
 }
 
@@ -53,7 +53,7 @@ fn equals_its_slow_twin() {
     ];
     for table in tables {
         let spec = spec(table);
-        for x in [noise(2600), steps(2600), tone(2600), vec![0.0; 2600]] {
+        for x in [noise(1500), steps(1500), tone(1500), vec![0.0; 1500]] {
             let rows = compute(table, &sound(32_000, x.clone())).unwrap();
             let slow = twin::log_mel(&x, &spec);
             assert_eq!(rows.len, slow.len());

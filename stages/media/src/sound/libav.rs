@@ -25,7 +25,7 @@ use crate::MediaError;
 pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        crate::libav::init();
+        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
         // Without it the errors of libav's own have no text.
         ffmpeg::util::error::register_all();
     });
