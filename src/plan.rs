@@ -66,6 +66,8 @@ pub struct StagePlan {
     pub index: Index,
     /// Where each known key is; empty when every shard is current.
     pub locations: HashMap<Key, Location>,
+    /// The picture files that are there, for the stage that keeps some.
+    pub pictures: PictureNames,
     /// The shards in order.
     pub shards: Vec<ShardPlan>,
     /// For each distinct set of old parameters that [`Reason::ParametersChanged`] points at: what differs.
@@ -161,6 +163,7 @@ pub fn plan_stage(
         template,
         index,
         locations: HashMap::new(),
+        pictures: PictureNames::none(),
         shards: Vec::new(),
         changes: Vec::new(),
     };
@@ -178,6 +181,7 @@ pub fn plan_stage(
         plan.changes = history.changes;
     }
     plan.shards = shards;
+    plan.pictures = pictures;
     Ok(plan)
 }
 
@@ -301,7 +305,8 @@ impl PictureNames {
         PictureNames { present: Some((names, files)) }
     }
 
-    fn has_all(&self, id: &str, rows: u32) -> bool {
+    /// Whether the `rows` pictures of this item are there.
+    pub fn has_all(&self, id: &str, rows: u32) -> bool {
         self.present.as_ref().is_none_or(|(names, files)| {
             (1..=rows).all(|number| names.contains(&extract_frames::picture_name(id, number, files.format)))
         })

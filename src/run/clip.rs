@@ -112,7 +112,7 @@ impl<'a> Worker<'a> {
         let mut due = Vec::new();
         for (position, reason) in wanted.iter().copied() {
             let key = self.context.plans[*position].template.key(&content);
-            match self.known(*position, reason, &key) {
+            match self.known(*position, reason, &key, &clip.id) {
                 Some(at) => self.send(*position, item, key, content, Outcome::Known(at))?,
                 None => due.push(Due { position: *position, key }),
             }
@@ -136,11 +136,12 @@ impl<'a> Worker<'a> {
     }
 
     /// Where the store has this key already, unless the plan asked for it to be computed again.
-    fn known(&self, position: usize, reason: &Reason, key: &Key) -> Option<Location> {
+    fn known(&self, position: usize, reason: &Reason, key: &Key, id: &str) -> Option<Location> {
         let plan = &self.context.plans[position];
         let at = *plan.locations.get(key)?;
-        let lasting = plan.index.item(at).failed.as_ref().is_none_or(|(cause, _)| !cause.is_transient());
-        (lasting && !matches!(reason, Reason::PictureMissing | Reason::Retry(_))).then_some(at)
+        let item = plan.index.item(at);
+        let lasting = item.failed.as_ref().is_none_or(|(cause, _)| !cause.is_transient());
+        (lasting && plan.pictures.has_all(id, item.rows) && !matches!(reason, Reason::Retry(_))).then_some(at)
     }
 
     fn sound(&mut self, path: &Path) -> Result<Rows, Failure> {

@@ -114,9 +114,8 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         notes: dataset.notes.clone(),
     });
     publish_items(work, &dataset.items)?;
+    sweep(work);
     for plan in plans {
-        sweep_temporaries(&work.stage(plan.decl.id));
-        sweep_temporaries(&work.parts(plan.decl.id));
         for damaged in &plan.index.damaged {
             reporter.report(&Event::Warning {
                 message: format!(
@@ -143,6 +142,18 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     reporter.report(&Event::Finished { stages: stages.clone(), seconds, stopped });
     let _ = config;
     Ok(Finish { stopped, failed, stages, report })
+}
+
+/// Removes what dead processes left under temporary names.
+fn sweep(work: &WorkDir) {
+    for decl in crate::registry::STAGES {
+        for folder in [work.stage(decl.id), work.parts(decl.id)] {
+            sweep_temporaries(&folder);
+        }
+    }
+    for file in [work.index(""), work.digests()] {
+        file.parent().map(sweep_temporaries);
+    }
 }
 
 /// How a run ended.

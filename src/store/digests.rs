@@ -17,8 +17,11 @@ use crate::error::Result;
 use crate::key::Content;
 use crate::store::publish::publish_bytes;
 
-/// Coarsest clock grain of a file system in use (ext3, HFS+, some network file systems: 1 s; FAT: 2 s).
-const CLOCK_GRAIN_NS: i128 = 2_000_000_000;
+/// Grain of a file system whose times have fractions of a second: they advance with the kernel's tick, 10 ms at the coarsest.
+const FINE_GRAIN_NS: i128 = 100_000_000;
+
+/// Grain of one whose times are whole seconds (ext3, HFS+, some network file systems: 1 s; FAT: 2 s).
+const COARSE_GRAIN_NS: i128 = 2_000_000_000;
 
 /// Version of the file; another version is ignored and rebuilt.
 const SCHEMA: u32 = 1;
@@ -60,7 +63,9 @@ struct Record {
 impl Record {
     fn vouches_for(&self, stamp: &Stamp) -> bool {
         let touched = self.stamp.mtime_ns.max(self.stamp.ctime_ns);
-        self.stamp == *stamp && touched + CLOCK_GRAIN_NS < self.hashed_at_ns
+        let whole_seconds = touched % 1_000_000_000 == 0;
+        let grain = if whole_seconds { COARSE_GRAIN_NS } else { FINE_GRAIN_NS };
+        self.stamp == *stamp && touched + grain < self.hashed_at_ns
     }
 }
 
