@@ -34,4 +34,7 @@ pub struct Timeline {
     pub frames: Vec<FrameTime>,
     /// Whether the file has more than one stream (the ffmpeg command then back-fills missing first pictures; facts in `extract-frames`).
     pub multiple_streams: bool,
+    /// Indices of the frames at which the size or pixel format changes, ascending, never 0; almost always empty. The ffmpeg
+    /// command builds its filters anew there and loses the picture they held (facts in `extract-frames`).
+    pub restarts: Vec<usize>,
 }

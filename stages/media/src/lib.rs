@@ -1,7 +1,21 @@
 //! Opening, demuxing and decoding media: pictures through libav, sound through symphonia (sound files) or libav (everything else).
+//!
+//! | module | what it makes of a file |
+//! |---|---|
+//! | [`video`] | the presentation times of its pictures, and those pictures that are wanted, with the bytes of the ffmpeg command |
+//! | [`sound`](mod@sound) | its samples, as many and with the values that the ffmpeg command gives |
+//! | [`libav`] | which libav is at work: a fact for cache keys |
+//! | [`error`] | why there are none |
+//!
+//! Media are hostile. What libav reports is passed on as [`MediaError`]; what it does not survive (a crash, a hang, a bomb) is the affair of
+//! the process around it. Nothing here prints: libav's own log is switched off when the first file is opened.
 
 pub mod error;
+pub mod libav;
 pub mod sound;
+pub mod video;
 
 pub use error::MediaError;
+pub use libav::{LibavVersions, libav_versions};
 pub use sound::sound;
+pub use video::{Outcome, Video, VideoInfo};

@@ -25,7 +25,7 @@ use crate::MediaError;
 pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        crate::libav::init();
         // Without it the errors of libav's own have no text.
         ffmpeg::util::error::register_all();
     });
@@ -137,6 +137,8 @@ fn reader(format: Sample) -> Result<Read, MediaError> {
 fn open(path: &Path) -> Result<Input, MediaError> {
     let url = CString::new([b"file:", path.as_os_str().as_bytes()].concat()).map_err(|_| MediaError::Missing)?;
     let mut options = Dictionary::new();
+    // As the command does.
+    options.set("scan_all_pmts", "1");
     options.set("protocol_whitelist", "file");
     #[expect(unsafe_code, reason = "ffmpeg-next panics on names that are not UTF-8")]
     // SAFETY: `url` outlives the call; `context` is null or what libav allocated, and passes to `Input` or is closed here.

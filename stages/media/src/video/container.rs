@@ -1,0 +1,286 @@
+//! The container: which stream, its packets, and what the header says.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ffmpeg_next::format::context::{Input, StreamIo};
+use ffmpeg_next::{self as ffmpeg, Dictionary, Packet, ffi};
+
+use crate::MediaError;
+use crate::libav::{container_error, init};
+
+/// Longest side of a picture that is decoded.
+pub(crate) const MAX_SIDE: u64 = 16_384;
+/// Most pixels of a picture that is decoded.
+pub(crate) const MAX_PIXELS: u64 = 268_435_456;
+
+/// An opened file with one chosen video stream; packets of the others are not read.
+pub(crate) struct Container {
+    input: Input,
+    index: usize,
+    pub(crate) facts: Facts,
+    failure: Failure,
+}
+
+/// What the header says of the file and the chosen stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Number of streams of any kind.
+    pub(crate) streams: usize,
+    /// The file's earliest start over all streams, in microseconds.
+    pub(crate) start_time: Option<i64>,
+    /// The chosen stream's start in ticks.
+    pub(crate) stream_start: Option<i64>,
+    /// Timestamps may jump in this kind of container (MPEG streams).
+    pub(crate) discontinuous: bool,
+    /// Seconds per tick.
+    pub(crate) time_base: ffi::AVRational,
+    /// Average frame rate; 0/x where unknown.
+    pub(crate) frame_rate: ffi::AVRational,
+    /// Bits after which timestamps wrap.
+    pub(crate) wrap_bits: i32,
+    /// The stream's display matrix.
+    pub(crate) matrix: Option<[i32; 9]>,
+    /// Short name of the container format.
+    pub(crate) format: String,
+    /// The codec.
+    pub(crate) codec: ffi::AVCodecID,
+    /// Coded pixels per row, before rotation.
+    pub(crate) width: u32,
+    /// Coded rows.
+    pub(crate) height: u32,
+}
+
+impl Container {
+    /// Opens `path` and chooses the stream that the ffmpeg command would choose.
+    pub(crate) fn open(path: &Path) -> Result<Self, MediaError> {
+        init();
+        let failure = Failure::default();
+        let input = open_input(path, &failure)?;
+        let index = choose(&input)?;
+        let facts = facts(&input, index)?;
+        let mut container = Container { input, index, facts, failure };
+        container.read_only_the_chosen_stream();
+        Ok(container)
+    }
+
+    #[expect(unsafe_code, reason = "the binding has no setter for AVStream.discard")]
+    fn read_only_the_chosen_stream(&mut self) {
+        for i in 0..self.facts.streams {
+            let discard = if i == self.index { ffi::AVDiscard::AVDISCARD_NONE } else { ffi::AVDiscard::AVDISCARD_ALL };
+            // SAFETY: `i` is below nb_streams, the array and its streams live as long as `input`, and nobody else holds them.
+            unsafe { (**(*self.input.as_mut_ptr()).streams.add(i)).discard = discard };
+        }
+    }
+
+    /// The next packet of the chosen stream; `None` at the end, which is also where a truncated file ends.
+    pub(crate) fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
+        loop {
+            let mut packet = Packet::empty();
+            match packet.read(&mut self.input) {
+                Ok(()) if packet.stream() == self.index => return Ok(Some(packet)),
+                Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
+                // Like the command: what the demuxer cannot read any more is the end, unless the system failed.
+                Err(_) => {
+                    check(&self.failure)?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Codec parameters of the chosen stream.
+    pub(crate) fn parameters(&self) -> ffmpeg::codec::Parameters {
+        self.input.stream(self.index).expect("the chosen stream exists").parameters()
+    }
+}
+
+/// The file as libav reads it. Errors of the system are remembered: demuxers take them for the end of the file.
+struct Source {
+    file: File,
+    failure: Failure,
+}
+
+/// The first error of the system, shared with whoever drives libav.
+type Failure = Arc<Mutex<Option<MediaError>>>;
+
+impl Source {
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert(MediaError::from_io(error));
+        }
+        result
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.file.read(buffer);
+        self.note(result)
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        // Damaged files ask for impossible places; that is no failure of the system.
+        self.file.seek(to)
+    }
+}
+
+fn check(failure: &Failure) -> Result<(), MediaError> {
+    failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+}
+
+/// Opens through a file handle of our own: libav never sees a path, so no name is taken for a protocol, and a playlist in
+/// disguise finds every other file and the network closed.
+fn open_input(path: &Path, failure: &Failure) -> Result<Input, MediaError> {
+    let unreadable = |e: io::Error| MediaError::from_io(&e);
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(MediaError::Unreadable { kind: io::ErrorKind::IsADirectory });
+    }
+    let internal = |e: ffmpeg::Error| MediaError::Internal { at: "avio_alloc_context", detail: e.to_string() };
+    let stream = StreamIo::from_read_seek(Source { file, failure: Arc::clone(failure) }).map_err(internal)?;
+    let mut options = Dictionary::new();
+    // As the command does.
+    options.set("scan_all_pmts", "1");
+    options.set("protocol_whitelist", "none");
+    // The extension counts a little in recognising the format.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let input = ffmpeg::format::input_from_stream(stream, Some(&name), Some(options));
+    check(failure)?;
+    input.map_err(container_error)
+}
+
+/// The command's "best" video stream: one with packets before one without, the default before others, then the largest; cover art last.
+#[expect(unsafe_code, reason = "the binding does not show AVStream.event_flags")]
+fn choose(input: &Input) -> Result<usize, MediaError> {
+    let mut best = None;
+    for stream in input.streams() {
+        // SAFETY: the stream and its parameters live as long as `input`, which is borrowed here.
+        let (kind, width, height, disposition, events) = unsafe {
+            let raw = &*stream.as_ptr();
+            let par = &*raw.codecpar;
+            (par.codec_type, i64::from(par.width), i64::from(par.height), raw.disposition, raw.event_flags)
+        };
+        if kind != ffi::AVMediaType::AVMEDIA_TYPE_VIDEO {
+            continue;
+        }
+        let flag = |set: bool, score: i64| if set { score } else { 0 };
+        let mut score = width.saturating_mul(height)
+            + flag(events & ffi::AVSTREAM_EVENT_FLAG_NEW_PACKETS != 0, 100_000_000)
+            + flag(disposition & ffi::AV_DISPOSITION_DEFAULT != 0, 5_000_000);
+        if disposition & ffi::AV_DISPOSITION_ATTACHED_PIC != 0 {
+            score = 1;
+        }
+        if best.is_none_or(|(top, _)| score > top) && score > 0 {
+            best = Some((score, stream.index()));
+        }
+    }
+    best.map(|(_, index)| index).ok_or(MediaError::NoVideoStream)
+}
+
+#[expect(unsafe_code, reason = "the binding does not show these fields")]
+fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
+    let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t);
+    let stream = input.stream(index).expect("the chosen stream exists");
+    // SAFETY: context, stream and parameters live as long as `input`; the side data is 36 bytes where present and is copied at once.
+    let facts = unsafe {
+        let context = &*input.as_ptr();
+        let raw = &*stream.as_ptr();
+        let par = &*raw.codecpar;
+        let mut size = 0;
+        let side = |kind, size: *mut usize| ffi::av_stream_get_side_data(raw, kind, size).cast_const();
+        let encrypted = !side(ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INIT_INFO, ptr::null_mut()).is_null();
+        if encrypted || par.codec_tag == u32::from_le_bytes(*b"encv") {
+            return Err(MediaError::Encrypted);
+        }
+        let matrix = side(ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX, &raw mut size);
+        Facts {
+            streams: context.nb_streams as usize,
+            start_time: known(context.start_time),
+            stream_start: known(raw.start_time),
+            discontinuous: (*context.iformat).flags & ffi::AVFMT_TS_DISCONT != 0,
+            time_base: raw.time_base,
+            frame_rate: raw.avg_frame_rate,
+            wrap_bits: raw.pts_wrap_bits,
+            matrix: (!matrix.is_null() && size >= 36).then(|| matrix.cast::<[i32; 9]>().read_unaligned()),
+            format: input.format().name().to_owned(),
+            codec: par.codec_id,
+            width: par.width.max(0) as u32,
+            height: par.height.max(0) as u32,
+        }
+    };
+    check_size(facts.width.into(), facts.height.into())?;
+    Ok(facts)
+}
+
+/// Refuses pictures that would not fit.
+pub(crate) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
+    for (what, value) in [("picture width in pixels", width), ("picture height in pixels", height)] {
+        if value > MAX_SIDE {
+            return Err(MediaError::TooLarge { what, value, limit: MAX_SIDE });
+        }
+    }
+    if width * height > MAX_PIXELS {
+        return Err(MediaError::TooLarge { what: "picture size in pixels", value: width * height, limit: MAX_PIXELS });
+    }
+    Ok(())
+}
+
+/// The packets of the chosen stream, as often as needed: from memory while they are few, else by reading the file again.
+pub(crate) struct Packets {
+    path: PathBuf,
+    kept: Option<Vec<Packet>>,
+}
+
+/// Compressed bytes that are kept between the passes, so that an ordinary clip is read from disk once.
+const KEEP: usize = 64 << 20;
+
+impl Packets {
+    /// Reads every packet once, shows it to `look`, and keeps them all if they are few.
+    pub(crate) fn scan(
+        path: &Path,
+        container: &mut Container,
+        mut look: impl FnMut(&mut Packet) -> Result<(), MediaError>,
+    ) -> Result<Self, MediaError> {
+        let mut kept = Some(Vec::new());
+        let mut bytes = 0;
+        while let Some(mut packet) = container.next_packet()? {
+            look(&mut packet)?;
+            bytes += packet.size();
+            if bytes > KEEP {
+                kept = None;
+            }
+            if let Some(kept) = &mut kept {
+                kept.push(packet);
+            }
+        }
+        Ok(Packets { path: path.to_owned(), kept })
+    }
+
+    /// Calls `each` with the packets in file order until it says that it has had enough.
+    pub(crate) fn replay(&self, mut each: impl FnMut(&Packet) -> Result<bool, MediaError>) -> Result<(), MediaError> {
+        if let Some(kept) = &self.kept {
+            for packet in kept {
+                if !each(packet)? {
+                    return Ok(());
+                }
+            }
+            return Ok(());
+        }
+        let mut container = Container::open(&self.path)?;
+        while let Some(packet) = container.next_packet()? {
+            if !each(&packet)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! The presentation times of a file's pictures, and those pictures that are wanted, with the bytes of the ffmpeg command.
+//!
+//! ```text
+//! open ── one pass over the packets ──> timeline ──> (which frames are wanted) ──> decode ──> RGB pictures
+//! ```
+//!
+//! # Exactness
+//!
+//! Times, number and RGB bytes are those of `ffmpeg -i X -vf … -pix_fmt rgb24`: the stream that the command chooses, its clock, its
+//! turning by the display matrix (before any conversion), its colour conversion (libswscale, bicubic, the stream's matrix and range, BT.601
+//! where untagged), its habit of scaling everything to the first picture's size.
+//!
+//! Without `-pix_fmt rgb24` the command would write other *kinds* of PNG for some sources: 16-bit RGB for more than 8 bits per sample, grey for
+//! grey, RGBA where there is transparency. Here every picture is 8-bit RGB.
+//!
+//! # Speed
+//!
+//! The packets alone say which frames there are ([`Timeline`]), so only the wanted frames and what they refer to are decoded and only the wanted ones
+//! converted. Where packets cannot be trusted (damage, missing times, changes of size) the stream is decoded once more to see what there
+//! is; [`Outcome::Revised`] tells when that was found out only while decoding.
+//!
+//! # Limits
+//!
+//! Pictures of more than 16,384 pixels a side or 268 megapixels are refused; so are display matrices that turn by an odd angle and encrypted streams.
+
+mod clock;
+mod container;
+mod convert;
+mod decoder;
+mod orient;
+mod passes;
+mod predict;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use container::{Container, Packets};
+use contract::{FrameTime, Picture, TimeBase, Timeline};
+use convert::{Converter, Shape};
+use passes::Verdict;
+use predict::{Entry, Prediction};
+
+use crate::MediaError;
+
+/// What is known of the chosen video stream without decoding it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoInfo {
+    /// Container format, e.g. `mov,mp4,m4a,3gp,3g2,mj2`.
+    pub container: String,
+    /// Codec, e.g. `h264`.
+    pub codec: String,
+    /// Pixels per row before rotation.
+    pub width: u32,
+    /// Rows before rotation.
+    pub height: u32,
+    /// Average frames per second as the container says; `None` where it does not.
+    pub frame_rate: Option<f64>,
+    /// Number of streams of any kind in the file.
+    pub streams: usize,
+}
+
+/// How [`Video::decode`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Outcome {
+    /// Every wanted picture was given.
+    Done,
+    /// The callback broke off.
+    Stopped,
+    /// The stream is not what its packets said: [`Video::timeline`] has changed. Forget the pictures that were given, choose again, decode
+    /// again. Happens at most once per file.
+    Revised,
+}
+
+/// An opened video file.
+pub struct Video {
+    container: Container,
+    packets: Packets,
+    entries: Vec<Entry>,
+    info: VideoInfo,
+    source: Source,
+}
+
+/// Where the timeline comes from.
+enum Source {
+    /// The packets.
+    Predicted(Prediction),
+    /// The frames themselves; `first` is the shape of the first.
+    Decoded { timeline: Timeline, first: Shape },
+}
+
+impl Video {
+    /// Opens the file and reads its packets once; decodes only where the packets do not tell.
+    pub fn open(path: &Path) -> Result<Self, MediaError> {
+        let mut container = Container::open(path)?;
+        let mut entries = Vec::new();
+        let packets = Packets::scan(path, &mut container, |packet| {
+            if passes::encrypted(packet) {
+                return Err(MediaError::Encrypted);
+            }
+            entries.push(Entry::of(packet));
+            Ok(())
+        })?;
+        let facts = &container.facts;
+        let rate = facts.frame_rate;
+        let info = VideoInfo {
+            container: facts.format.clone(),
+            codec: decoder::codec_name(facts.codec),
+            width: facts.width,
+            height: facts.height,
+            frame_rate: (rate.num > 0 && rate.den > 0).then(|| f64::from(rate.num) / f64::from(rate.den)),
+            streams: facts.streams,
+        };
+        let source = match predict::predict(facts, &entries) {
+            Some(prediction) => Source::Predicted(prediction),
+            None => look(&container, &packets)?,
+        };
+        Ok(Video { container, packets, entries, info, source })
+    }
+
+    /// What is known of the chosen stream.
+    pub fn info(&self) -> &VideoInfo {
+        &self.info
+    }
+
+    /// When each frame is shown, the file's start being 0.
+    pub fn timeline(&self) -> &Timeline {
+        match &self.source {
+            Source::Predicted(prediction) => &prediction.timeline,
+            Source::Decoded { timeline, .. } => timeline,
+        }
+    }
+
+    /// Decodes the frames with these indices into the timeline (ascending; repeats count once) and gives each to `each` as a picture.
+    pub fn decode(
+        &mut self,
+        frames: &[usize],
+        each: &mut dyn FnMut(usize, Picture) -> ControlFlow<()>,
+    ) -> Result<Outcome, MediaError> {
+        let mut wanted = frames.to_vec();
+        wanted.dedup();
+        if !wanted.is_sorted() || wanted.last().is_some_and(|&i| i >= self.timeline().frames.len()) {
+            let detail = "the wanted frames must ascend and lie in the timeline".to_owned();
+            return Err(MediaError::Internal { at: "decode", detail });
+        }
+        if wanted.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let mut stopped = false;
+        let mut give = |index, picture| {
+            stopped = each(index, picture).is_break();
+            !stopped
+        };
+        let matrix = self.container.facts.matrix;
+        match &self.source {
+            Source::Predicted(prediction) => {
+                let mut converter = None;
+                let verdict = passes::sparing(
+                    &self.container,
+                    &self.packets,
+                    &self.entries,
+                    prediction,
+                    &wanted,
+                    &mut |index, frame| {
+                        // The sparing pass sees to it that all frames have the shape of the first.
+                        let converter = match &mut converter {
+                            Some(converter) => converter,
+                            None => converter.insert(Converter::new(Shape::of(frame), matrix)?),
+                        };
+                        Ok(give(index, converter.picture(frame)?))
+                    },
+                )?;
+                if verdict == Verdict::Mistaken {
+                    self.source = look(&self.container, &self.packets)?;
+                    return Ok(Outcome::Revised);
+                }
+            }
+            Source::Decoded { first, .. } => {
+                let mut converter = Converter::new(*first, matrix)?;
+                let mut left = wanted.as_slice();
+                passes::exact(&self.container, &self.packets, &mut |seen| {
+                    if left.first() == Some(&seen.index) {
+                        left = &left[1..];
+                        if !give(seen.index, converter.picture(seen.frame)?) {
+                            return Ok(false);
+                        }
+                    }
+                    Ok(!left.is_empty())
+                })?;
+                if !left.is_empty() && !stopped {
+                    let detail = "the stream gave fewer pictures when it was decoded again".to_owned();
+                    return Err(MediaError::Corrupt { detail });
+                }
+            }
+        }
+        Ok(if stopped { Outcome::Stopped } else { Outcome::Done })
+    }
+}
+
+/// Decodes the stream once to see which frames there are.
+fn look(container: &Container, packets: &Packets) -> Result<Source, MediaError> {
+    let facts = &container.facts;
+    let (mut frames, mut restarts) = (Vec::new(), Vec::new());
+    let (mut first, mut last) = (None, None);
+    let error = passes::exact(container, packets, &mut |seen| {
+        let shape = Shape::of(seen.frame);
+        first.get_or_insert(shape);
+        if last.replace(shape).is_some_and(|before| before != shape) {
+            restarts.push(seen.index);
+        }
+        frames.push(FrameTime { pts: seen.pts, duration: seen.duration });
+        Ok(true)
+    })?;
+    let Some(first) = first else {
+        return Err(error.map_or(MediaError::Empty { unit: "picture" }, decoder::undecodable));
+    };
+    let timeline = Timeline {
+        time_base: TimeBase { num: facts.time_base.num, den: facts.time_base.den },
+        frames,
+        multiple_streams: facts.streams > 1,
+        restarts,
+    };
+    Ok(Source::Decoded { timeline, first })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! Real files, where they are at hand.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::against::{Threads, compare};
+
+/// Files that are compared with the command on one thread, because it does not agree with itself otherwise, each with its cause.
+const ONE_THREAD: &[(&str, &str)] = &[
+    ("corrupted.mp4", "damaged H.264: the command's bytes depend on its number of threads"),
+    ("empty_edit_5s.mp4", "H.264 4:4:4 that libav decodes with errors: the command's bytes differ from run to run"),
+];
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_file_of_the_shared_media_gives_the_pictures_of_the_command() {
+    let Some(root) = std::env::var_os("PIPELINE_TEST_MEDIA") else {
+        eprintln!(
+            "skipped: every_file_of_the_shared_media_gives_the_pictures_of_the_command (PIPELINE_TEST_MEDIA is not set)"
+        );
+        return;
+    };
+    let mut paths = Vec::new();
+    files(&Path::new(&root).join("media/video"), &mut paths);
+    assert!(!paths.is_empty());
+    // The longest first, so that the threads end together.
+    paths.sort_by_key(|p| std::cmp::Reverse(p.metadata().unwrap().len()));
+    let queue = Mutex::new(paths.into_iter());
+    let lines = Mutex::new(Vec::new());
+    let next = || queue.lock().unwrap().next();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(path) = next() {
+                    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                    let one = ONE_THREAD.iter().any(|(n, _)| *n == name);
+                    let result = compare(&path, "1", if one { Threads::One } else { Threads::Auto });
+                    lines.lock().unwrap().push((name, result));
+                }
+            });
+        }
+    });
+    let mut lines = lines.into_inner().unwrap();
+    lines.sort();
+    let (mut equal, mut failed) = (0, Vec::new());
+    for (name, result) in &lines {
+        let why = ONE_THREAD.iter().find(|(n, _)| n == name).map_or("", |(_, why)| *why);
+        match result {
+            Ok(line) => {
+                equal += 1;
+                eprintln!("equal      {name}: {line} {why}");
+            }
+            Err(line) => {
+                eprintln!("DIFFERENT  {name}: {line}");
+                failed.push(format!("{name}: {line}"));
+            }
+        }
+    }
+    eprintln!("{equal} of {} files equal to the command", lines.len());
+    assert!(failed.is_empty(), "{failed:#?}");
+}
