@@ -9,7 +9,7 @@ use contract::{Cause, Decl, Item};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error;
 use crate::key::{Content, Difference, Key, NO_CONTENT, Template, differences};
 use crate::resolve::{ItemStage, Source};
 use crate::store::WorkDir;
@@ -18,8 +18,7 @@ use crate::store::index::{Index, Location, identity};
 use crate::store::layout::shard_name;
 
 /// Why an item must be computed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// The store has nothing under this id and nothing with this key.
     New,
@@ -33,6 +32,20 @@ pub enum Reason {
     Retry(Cause),
     /// The file has not been hashed since it was last touched; the run reads it and may find that nothing is due.
     NotHashed,
+}
+
+/// As a string, since a reason is a key of [`Counts::reasons`].
+impl Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Reason::New => serializer.serialize_str("new"),
+            Reason::ContentChanged => serializer.serialize_str("content-changed"),
+            Reason::ParametersChanged(at) => serializer.collect_str(&format_args!("parameters-changed-{at}")),
+            Reason::PictureMissing => serializer.serialize_str("picture-missing"),
+            Reason::Retry(cause) => serializer.collect_str(&format_args!("retry-{cause}")),
+            Reason::NotHashed => serializer.serialize_str("not-hashed"),
+        }
+    }
 }
 
 /// What is known of one item of a shard that is not current.
@@ -128,7 +141,7 @@ pub fn plan_stage(
     work: &WorkDir,
     digests: &Digests,
     look: Look,
-) -> Result<StagePlan> {
+) -> error::Result<StagePlan> {
     let index = Index::open(work, stage.decl.id, look.set_aside)?;
     let template = stage.template.clone();
     let contents: Vec<Option<Content>> =

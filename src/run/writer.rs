@@ -97,7 +97,7 @@ pub struct Tally {
     pub copied: usize,
     /// Items in shards that were current.
     pub reused: usize,
-    /// New failures.
+    /// Failures among the items that came to the writer one by one.
     pub failed: usize,
 }
 
@@ -159,14 +159,15 @@ impl<'a> StageWriter<'a> {
         let shard = finished.item / shard_size;
         let at = finished.item - self.plan.shards[shard].items.start;
         let failure = match &finished.outcome {
-            Outcome::Computed(Err(failure)) => Some(failure.clone()),
-            _ => None,
+            Outcome::Computed(outcome) => outcome.as_ref().err().cloned(),
+            Outcome::Known(at) => {
+                let failed = self.plan.index.item(*at).failed.as_ref();
+                failed.map(|(cause, message)| Failure::new(*cause, message.clone()))
+            }
         };
         let copied = matches!(finished.outcome, Outcome::Known(_));
-        if !copied {
-            self.tally.computed += 1;
-            self.tally.failed += usize::from(failure.is_some());
-        }
+        self.tally.computed += usize::from(!copied);
+        self.tally.failed += usize::from(failure.is_some());
         self.reporter.report(&Event::Item {
             stage: self.plan.decl.id,
             id: self.items[finished.item].id.clone(),

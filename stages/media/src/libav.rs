@@ -36,10 +36,14 @@ pub fn libav_versions() -> LibavVersions {
     }
 }
 
-/// Silences libav, once per process.
+/// Silences libav and teaches it the texts of its errors, once per process.
 pub(crate) fn init() {
-    static QUIET: Once = Once::new();
-    QUIET.call_once(|| ffmpeg::log::set_level(ffmpeg::log::Level::Quiet));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+        // Without it the errors of libav's own have no text.
+        ffmpeg::util::error::register_all();
+    });
 }
 
 /// What libav says of an error code.

@@ -9,7 +9,6 @@ use std::ffi::CString;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::Once;
 
 use contract::Sound;
 use ffmpeg::codec::context::Context;
@@ -23,13 +22,7 @@ use super::Samples;
 use crate::MediaError;
 
 pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
-        // Without it the errors of libav's own have no text.
-        ffmpeg::util::error::register_all();
-    });
-
+    crate::libav::init();
     let mut input = open(path)?;
     let index = best_stream(&input)?;
     for mut other in input.streams_mut().filter(|s| s.index() != index) {
@@ -137,6 +130,8 @@ fn reader(format: Sample) -> Result<Read, MediaError> {
 fn open(path: &Path) -> Result<Input, MediaError> {
     let url = CString::new([b"file:", path.as_os_str().as_bytes()].concat()).map_err(|_| MediaError::Missing)?;
     let mut options = Dictionary::new();
+    // As the command does.
+    options.set("scan_all_pmts", "1");
     options.set("protocol_whitelist", "file");
     #[expect(unsafe_code, reason = "ffmpeg-next panics on names that are not UTF-8")]
     // SAFETY: `url` outlives the call; `context` is null or what libav allocated, and passes to `Input` or is closed here.
