@@ -51,4 +51,4 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or SHAPES:
         with tempfile.TemporaryDirectory() as folder:
             errors.append(compare(name, pathlib.Path(folder)))
-    sys.exit(max(errors) > 1e-4)
+    sys.exit(1 if max(errors) > 1e-4 else 0)

@@ -42,6 +42,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod encoder;
+pub mod epilogue;
 pub mod preprocess;
 pub mod resize;
 pub mod tower;

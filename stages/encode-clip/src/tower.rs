@@ -9,6 +9,7 @@ use candle_nn::LayerNorm;
 use candle_nn::ops::softmax_last_dim;
 
 use crate::config::{Activation, VisionConfig};
+use crate::epilogue::{AddBias, AddBiasAndResidual};
 use crate::weights::Weights;
 
 /// The tower with its projection.
@@ -50,11 +51,34 @@ struct Linear {
 }
 
 impl Linear {
-    /// `x` is `[.., in]` and contiguous.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    /// The product without the bias; `x` is `[.., in]` and contiguous.
+    fn product(&self, x: &Tensor) -> Result<Tensor> {
         let mut shape = x.dims().to_vec();
         *shape.last_mut().expect("at least one dimension") = self.bias.dim(0)?;
-        x.flatten_to(D::Minus2)?.matmul(&self.weight)?.broadcast_add(&self.bias)?.reshape(shape)
+        x.flatten_to(D::Minus2)?.matmul(&self.weight)?.reshape(shape)
+    }
+
+    fn forward(&self, x: &Tensor, activation: Option<Activation>) -> Result<Tensor> {
+        let y = self.product(x)?;
+        if y.device().is_cpu() {
+            y.inplace_op2(&self.bias, &AddBias(activation))?;
+            return Ok(y);
+        }
+        let y = y.broadcast_add(&self.bias)?;
+        match activation {
+            None => Ok(y),
+            Some(Activation::QuickGelu) => &y * candle_nn::ops::sigmoid(&(&y * 1.702)?)?,
+            Some(Activation::Gelu) => y.gelu_erf(),
+        }
+    }
+
+    fn forward_onto(&self, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        let y = self.product(x)?;
+        if y.device().is_cpu() {
+            y.inplace_op3(&self.bias, residual, &AddBiasAndResidual)?;
+            return Ok(y);
+        }
+        residual + y.broadcast_add(&self.bias)?
     }
 }
 
@@ -167,28 +191,24 @@ impl Block {
     fn forward(&self, tokens: &Tensor, keep: usize) -> Result<Tensor> {
         let normed = self.norm1.forward(tokens)?;
         let kept = |x: &Tensor| x.narrow(1, 0, keep)?.contiguous();
-        let tokens = (kept(tokens)? + self.attention.forward(&kept(&normed)?, &normed)?)?;
-        let middle = self.fc1.forward(&self.norm2.forward(&tokens)?)?;
-        let middle = match self.activation {
-            Activation::QuickGelu => (&middle * candle_nn::ops::sigmoid(&(&middle * 1.702)?)?)?,
-            Activation::Gelu => middle.gelu_erf()?,
-        };
-        tokens + self.fc2.forward(&middle)?
+        let mixed = self.attention.forward(&kept(&normed)?, &normed)?;
+        let tokens = self.attention.output.forward_onto(&mixed, &kept(tokens)?)?;
+        let middle = self.fc1.forward(&self.norm2.forward(&tokens)?, Some(self.activation))?;
+        self.fc2.forward_onto(&middle, &tokens)
     }
 }
 
 impl Attention {
-    /// Each row of `to` `[B, R, W]` looks at all rows of `from` `[B, T, W]`.
+    /// Each row of `to` `[B, R, W]` looks at all rows of `from` `[B, T, W]`; the output projection is left to the caller.
     fn forward(&self, to: &Tensor, from: &Tensor) -> Result<Tensor> {
         let (batch, tokens, width) = from.dims3()?;
         let (rows, head) = (to.dim(1)?, width / self.heads);
         let queries =
-            self.queries.forward(to)?.reshape((batch, rows, self.heads, head))?.transpose(1, 2)?.contiguous()?;
-        let keys_values = self.keys_values.forward(from)?.reshape((batch, tokens, 2, self.heads, head))?;
+            self.queries.forward(to, None)?.reshape((batch, rows, self.heads, head))?.transpose(1, 2)?.contiguous()?;
+        let keys_values = self.keys_values.forward(from, None)?.reshape((batch, tokens, 2, self.heads, head))?;
         let keys = keys_values.narrow(2, 0, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous()?;
         let values = keys_values.narrow(2, 1, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous()?;
         let weights = softmax_last_dim(&queries.matmul(&keys.transpose(2, 3)?)?)?;
-        let mixed = weights.matmul(&values)?.transpose(1, 2)?.contiguous()?.reshape((batch, rows, width))?;
-        self.output.forward(&mixed)
+        weights.matmul(&values)?.transpose(1, 2)?.contiguous()?.reshape((batch, rows, width))
     }
 }
