@@ -42,7 +42,13 @@ fn main() {
             })
             .collect();
         seconds.sort_by(f64::total_cmp);
-        println!("pipeline {:<22} median {:.3} s (min {:.3}, max {:.3})", args.join(" "), seconds[3], seconds[0], seconds[6]);
+        println!(
+            "pipeline {:<22} median {:.3} s (min {:.3}, max {:.3})",
+            args.join(" "),
+            seconds[3],
+            seconds[0],
+            seconds[6]
+        );
     }
     let session = open(folder.path());
     for plan in &session.plans {
@@ -70,18 +76,16 @@ fn make_data(folder: &Path, items: usize) {
         table += &format!("clip-{i},{i}.mp4,{i}.wav,{},place-{},{split}\n", classes[i % 4], i / 30);
     }
     std::fs::write(folder.join("items.csv"), table).expect("a table");
-    std::fs::write(folder.join("data.toml"), "name = \"synthetic\"\nroot = \"clips\"\ntable = \"items.csv\"\n").expect("a manifest");
+    std::fs::write(folder.join("data.toml"), "name = \"synthetic\"\nroot = \"clips\"\ntable = \"items.csv\"\n")
+        .expect("a manifest");
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/encode-clip/fixtures/tiny-quick-gelu");
     let config = format!("data = \"data.toml\"\n[encode-clip]\nmodel = {:?}\n", model.display().to_string());
     std::fs::write(folder.join("pipeline.toml"), config).expect("a configuration");
 }
 
 fn open(folder: &Path) -> Session {
-    let overrides = Overrides {
-        file: Some(folder.join("pipeline.toml")),
-        work: Some(folder.join("work")),
-        ..Overrides::default()
-    };
+    let overrides =
+        Overrides { file: Some(folder.join("pipeline.toml")), work: Some(folder.join("work")), ..Overrides::default() };
     let config = Config::load(&overrides).expect("a good configuration");
     let selected = registry::select(&["all".to_string()], false).expect("known");
     Session::open(config, selected, false).expect("a session")
@@ -133,10 +137,7 @@ fn rows(item: usize, columns: &[ColumnSpec]) -> Rows {
 }
 
 fn run(folder: &Path, args: &[&str]) {
-    let status = Command::new(env!("CARGO_BIN_EXE_pipeline"))
-        .current_dir(folder)
-        .args(args)
-        .output()
-        .expect("the binary runs");
+    let status =
+        Command::new(env!("CARGO_BIN_EXE_pipeline")).current_dir(folder).args(args).output().expect("the binary runs");
     assert!(status.status.success(), "{args:?}: {}", String::from_utf8_lossy(&status.stderr));
 }

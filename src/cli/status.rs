@@ -35,9 +35,9 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let selected = registry::select(names, keep_frames).map_err(Error::Usage)?;
     let overview = Overview::new(&Session::open(config, selected, false)?)?;
     if options.json {
-        print_json(&overview)?
+        print_json(&overview)?;
     } else {
-        print(&overview.to_string())?
+        print(&overview.to_string())?;
     }
     Ok(exit::DONE)
 }

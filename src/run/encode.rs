@@ -50,6 +50,8 @@ struct Open {
     embeddings: Vec<f32>,
     done: usize,
     end: Option<(Key, Content, Vec<f64>)>,
+    /// One of its pictures has no finite embedding.
+    failed: Option<Failure>,
 }
 
 /// Runs until every sender is gone.
@@ -101,12 +103,21 @@ struct Batch {
 impl Batch {
     /// Encodes what is there and gives every embedding to its attempt; returns the attempts touched.
     fn encode(&mut self, encoder: &encode_clip::Encoder, open: &mut HashMap<Attempt, Open>) -> Result<Vec<Attempt>> {
-        if self.attempts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let embeddings = encoder
-            .encode(&self.pixels, self.attempts.len())
-            .map_err(|e| Error::Stage { stage: encode_clip::DECL.id, message: e.to_string() })?;
+        let mut touched = self.attempts.clone();
+        touched.dedup();
+        let embeddings = loop {
+            if self.attempts.is_empty() {
+                return Ok(touched);
+            }
+            match encoder.encode(&self.pixels, self.attempts.len()) {
+                Ok(embeddings) => break embeddings,
+                // One picture overflowed in half precision: that costs its item, not its batch mates.
+                Err(error @ encode_clip::Error::NotFinite { row, .. }) => {
+                    self.expel(row, &Failure::from_error(&error), open);
+                }
+                Err(error) => return Err(crate::resolve::refuse(encode_clip::DECL.id, &error)),
+            }
+        };
         let width = encoder.dimension();
         for (attempt, embedding) in self.attempts.iter().zip(embeddings.chunks_exact(width)) {
             if let Some(entry) = open.get_mut(attempt) {
@@ -115,9 +126,22 @@ impl Batch {
             }
         }
         self.pixels.clear();
-        let mut touched = std::mem::take(&mut self.attempts);
-        touched.dedup();
+        self.attempts.clear();
         Ok(touched)
+    }
+}
+
+impl Batch {
+    /// Fails the attempt that picture `row` belongs to and takes its pictures out of the batch.
+    fn expel(&mut self, row: usize, failure: &Failure, open: &mut HashMap<Attempt, Open>) {
+        let expelled = self.attempts[row];
+        if let Some(entry) = open.get_mut(&expelled) {
+            entry.failed = Some(failure.clone());
+        }
+        let width = self.pixels.len() / self.attempts.len();
+        let kept = self.pixels.chunks_exact(width).zip(&self.attempts).filter(|(_, attempt)| **attempt != expelled);
+        self.pixels = kept.flat_map(|(pixels, _)| pixels).copied().collect();
+        self.attempts.retain(|attempt| *attempt != expelled);
     }
 }
 
@@ -131,13 +155,15 @@ fn send_complete(
 ) -> Result<()> {
     for attempt in attempts {
         let Some(entry) = open.get(attempt) else { continue };
-        let complete = entry.end.as_ref().is_some_and(|(_, _, times)| times.len() == entry.done);
+        let complete =
+            entry.end.as_ref().is_some_and(|(_, _, times)| times.len() == entry.done || entry.failed.is_some());
         if !complete {
             continue;
         }
         let entry = open.remove(attempt).expect("just seen");
         if let Some((key, content, times)) = entry.end {
-            let outcome = Outcome::Computed(clip.rows(entry.embeddings, times));
+            let rows = entry.failed.map_or_else(|| clip.rows(entry.embeddings, times), Err);
+            let outcome = Outcome::Computed(rows);
             send(stage, Finished { item: attempt.0, key, content, outcome }, to_writer)?;
         }
     }

@@ -264,14 +264,21 @@ fn notes(session: &Session, predictions: &[u8]) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(clip) = &session.science.clip {
         let model = clip.checkpoint.describe();
-        let random = if model.random_weights { ", a checkpoint with RANDOM weights: a test of the machinery, not of CLIP" } else { "" };
+        let random = if model.random_weights {
+            ", a checkpoint with RANDOM weights: a test of the machinery, not of CLIP"
+        } else {
+            ""
+        };
         notes.push(format!("embeddings come from {}{random}", model.name));
     }
     let labelled = session.dataset.items.iter().filter(|item| item.label.is_some()).count();
-    let predicted = predictions.iter().filter(|byte| **byte == b'\n').count().saturating_sub(1);
+    let predicted = predictions.split(|byte| *byte == b'\n').count().saturating_sub(2);
     if predicted < labelled {
         let left_out = labelled - predicted;
-        notes.push(format!("{left_out} of {} have no embedding to stand for them and are left out", plural(labelled, "item")));
+        notes.push(format!(
+            "{left_out} of {} have no embedding to stand for them and are left out",
+            plural(labelled, "item")
+        ));
     }
     notes
 }

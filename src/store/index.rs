@@ -139,7 +139,14 @@ impl Index {
         let mut known: HashMap<PathBuf, IndexedFile> =
             fs::read(&cache).ok().and_then(|b| decode(&b, work.root())).unwrap_or_default();
         let before = known.len();
-        let mut index = Index { cache, root: work.root().to_path_buf(), files: Vec::new(), opened: 0, damaged: Vec::new(), changed: false };
+        let mut index = Index {
+            cache,
+            root: work.root().to_path_buf(),
+            files: Vec::new(),
+            opened: 0,
+            damaged: Vec::new(),
+            changed: false,
+        };
         for path in list(work, stage)? {
             let stamp = match Stamp::of(&path) {
                 Ok(stamp) => stamp,
@@ -210,7 +217,8 @@ impl Index {
         // Paths below the work directory, so that the cache holds wherever the directory is mounted or moved to.
         let mut files = self.files.clone();
         for file in &mut files {
-            file.path = file.path.strip_prefix(&self.root).expect("every file lies in the work directory").to_path_buf();
+            file.path =
+                file.path.strip_prefix(&self.root).expect("every file lies in the work directory").to_path_buf();
         }
         let body = postcard::to_stdvec(&(SCHEMA, &files)).expect("plain data");
         publish_bytes(&self.cache, &seal(body))

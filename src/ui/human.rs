@@ -110,7 +110,7 @@ impl Reporter for Human {
                     return;
                 }
                 let copied = counts.items - counts.due;
-                state.say(&format!("  {stage:<15} {} to do, {copied} in the store", plural(counts.due, "item"),));
+                state.say(&format!("  {stage:<15} {} to do, {copied} in the store", plural(counts.due, "item")));
                 if counts.due == 0 {
                     return;
                 }

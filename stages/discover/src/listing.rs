@@ -7,7 +7,8 @@ use contract::Item;
 /// CSV with the columns of a manifest's table: `id,video,audio,label,group,split`. Absent values are empty.
 pub fn to_csv(items: &[Item]) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let path = |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_string_lossy).unwrap_or_default().into_owned();
+    let path =
+        |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_string_lossy).unwrap_or_default().into_owned();
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let rows = items.iter().map(|item| {
         [item.id.clone(), path(&item.video), path(&item.audio), text(&item.label), text(&item.group), text(&item.split)]

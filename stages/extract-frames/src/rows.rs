@@ -13,7 +13,8 @@ use crate::Pick;
 /// | `width`, `height` | `[N]` i64 | pixels | |
 /// | `digest` | `[N, 32]` u8 | | BLAKE3 of the picture file |
 pub fn columns() -> Vec<ColumnSpec> {
-    let column = |name: &str, width, element, unit: &str| ColumnSpec { name: name.into(), width, element, unit: unit.into() };
+    let column =
+        |name: &str, width, element, unit: &str| ColumnSpec { name: name.into(), width, element, unit: unit.into() };
     vec![
         column("time", None, Element::F64, "s"),
         column("pts", None, Element::F64, "s"),
