@@ -3,6 +3,8 @@
 //! Makes a synthetic data set (tiny files of distinct content), a store that holds every value of it, and then times the
 //! binary: `run all` with nothing to do, `run all --dry-run`, and `status`. Says whether a shard was opened.
 
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -16,7 +16,8 @@ pub fn find(id: &str) -> Option<&'static Decl> {
 /// A named stage brings the stages that it reads, except that `extract-frames` is only selected by its own name or by
 /// `keep_frames`: everything that reads pictures can stream them. `all` is every stage.
 pub fn select(names: &[String], keep_frames: bool) -> Result<Vec<&'static Decl>, String> {
-    let mut wanted: Vec<&'static str> = Vec::new();
+    // Every stage needs the list of items, whether it reads pictures through memory or through files.
+    let mut wanted: Vec<&'static str> = vec![discover::DECL.id];
     for name in names {
         if name == "all" {
             wanted.extend(STAGES.iter().map(|s| s.id).filter(|id| keep_frames || *id != extract_frames::DECL.id));
