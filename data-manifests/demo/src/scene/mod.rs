@@ -8,7 +8,10 @@
 //! - [`sound`]: `sound::render(seed, clip)` gives stereo samples.
 
 pub mod canvas;
+mod cast;
+mod look;
 pub mod picture;
+mod places;
 pub mod sound;
 
 use rand::SeedableRng;
