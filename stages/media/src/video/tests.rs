@@ -185,35 +185,6 @@ fn sizes_beyond_the_limit_are_refused() {
     assert_eq!(Video::open(&wide).err(), Some(limit("picture width in pixels", 16_400, 16_384).unwrap_err()));
 }
 
-/// What decoding to one picture per second costs: `PIPELINE_MEASURE=clip.mp4 cargo test -p media --release -- --ignored --nocapture measure`.
-#[cfg(target_os = "linux")]
-#[test]
-#[ignore = "measures, and needs a clip"]
-fn measure() {
-    let Some(path) = std::env::var_os("PIPELINE_MEASURE") else { panic!("PIPELINE_MEASURE names no clip") };
-    // First number: nanoseconds that this thread has run.
-    let cpu = || {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        text.split_ascii_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e6
-    };
-    for _ in 0..5 {
-        let start = cpu();
-        let mut video = Video::open(Path::new(&path)).unwrap();
-        let opened = cpu();
-        let spec = extract_frames::FrameSpec { fps_num: 1, fps_den: 1 };
-        let picks = extract_frames::select(video.timeline(), &spec).unwrap();
-        let wanted: Vec<usize> = picks.iter().map(|p| p.frame).collect();
-        let outcome = video.decode(&wanted, &mut |_, _| ControlFlow::Continue(())).unwrap();
-        let end = cpu();
-        eprintln!(
-            "open {:.1} ms, decode {:.1} ms, {} pictures, {outcome:?}",
-            opened - start,
-            end - opened,
-            picks.len()
-        );
-    }
-}
-
 /// `(versions of the libraries, digest of the pictures)`: bytes that change while the versions stand still fail. Exact bytes, no rounding.
 #[test]
 fn version_tripwire() {

@@ -8,7 +8,6 @@ mod foreign;
 mod memory;
 mod merging;
 mod python;
-mod rates;
 mod refusals;
 mod round_trip;
 
