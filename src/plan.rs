@@ -1,7 +1,7 @@
 //! The plan is a value: configuration + data set + store → work and reasons. Making it runs nothing and writes nothing;
 //! `run`, `run --dry-run`, `status` and `explain` all start from it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use crate::store::WorkDir;
 use crate::store::digests::Digests;
 use crate::store::index::{Index, Location, identity};
 use crate::store::layout::shard_name;
+use crate::store::pictures::PictureNames;
 
 /// Why an item must be computed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,7 +151,10 @@ pub fn plan_stage(
 
     let published: HashMap<&Path, usize> =
         index.files.iter().enumerate().map(|(i, file)| (file.path.as_path(), i)).collect();
-    let pictures = stage.picture_names(work)?;
+    let pictures = match stage.pictures {
+        Some(files) => PictureNames::list(&work.stage(stage.decl.id), files)?,
+        None => PictureNames::none(),
+    };
     let count = items.len().div_ceil(look.shard_size);
     let mut shards: Vec<ShardPlan> = (0..count)
         .map(|k| {
@@ -297,31 +301,5 @@ impl<'a> History<'a> {
             Some((_, old)) if Some(*old) != content => Reason::ContentChanged,
             _ => Reason::New,
         }
-    }
-}
-
-/// The picture files that are there, for the stage that keeps some.
-#[derive(Debug)]
-pub struct PictureNames {
-    /// File names, and how they are made; `None`: this stage keeps none, so none can be missing.
-    present: Option<(HashSet<String>, extract_frames::FileSpec)>,
-}
-
-impl PictureNames {
-    /// For a stage that keeps no pictures.
-    pub fn none() -> Self {
-        PictureNames { present: None }
-    }
-
-    /// These files are there.
-    pub fn new(names: HashSet<String>, files: extract_frames::FileSpec) -> Self {
-        PictureNames { present: Some((names, files)) }
-    }
-
-    /// Whether the `rows` pictures of this item are there.
-    pub fn has_all(&self, id: &str, rows: u32) -> bool {
-        self.present.as_ref().is_none_or(|(names, files)| {
-            (1..=rows).all(|number| names.contains(&extract_frames::picture_name(id, number, files.format)))
-        })
     }
 }

@@ -1,7 +1,6 @@
 //! From parameters as written to stages ready to run: every preset expanded, every model found, every key template made.
 //! Nothing is decoded or computed here, and nothing is written but the digest cache.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use contract::{Cause, ColumnSpec, Decl, Failure, Item, Rows};
@@ -10,8 +9,6 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result};
 use crate::key::{Template, content, hex};
-use crate::plan::PictureNames;
-use crate::store::WorkDir;
 use crate::store::digests::Digests;
 
 /// What an item stage reads of an item.
@@ -55,25 +52,6 @@ pub struct ItemStage {
     pub columns: Vec<ColumnSpec>,
     /// How its picture files are named, for the stage that keeps some.
     pub pictures: Option<extract_frames::FileSpec>,
-}
-
-impl ItemStage {
-    /// The picture files that are there now, as far as this stage vouches for any.
-    pub fn picture_names(&self, work: &WorkDir) -> Result<PictureNames> {
-        let Some(files) = &self.pictures else { return Ok(PictureNames::none()) };
-        let folder = work.stage(self.decl.id);
-        let mut present = HashSet::new();
-        match std::fs::read_dir(&folder) {
-            Ok(entries) => {
-                for entry in entries {
-                    present.extend(entry.at("list", &folder)?.file_name().into_string().ok());
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).at("list", &folder),
-        }
-        Ok(PictureNames::new(present, *files))
-    }
 }
 
 /// The CLIP checkpoint and how it is used.

@@ -20,14 +20,11 @@ use crate::key::{Content, Key, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
 use crate::resolve::{ClipScience, Science, Source};
 use crate::run::encode::ToEncoder;
-use crate::run::writer::{Finished, Outcome};
+use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 use crate::store::WorkDir;
 use crate::store::digests::{Digests, Stamp};
 use crate::store::index::Location;
 use crate::store::publish::place_bytes;
-
-/// A message to the writer: which stage (position in the run's list), and what became of an item.
-pub type ToWriter = (usize, super::WriterMessage);
 
 /// One clip and the stages that are due for it, with the reason for each.
 #[derive(Debug)]
@@ -271,7 +268,7 @@ impl<'a> Worker<'a> {
         outcome: Outcome,
     ) -> Result<(), Disconnected> {
         let finished = Finished { item, key, content, outcome };
-        self.to_writer.send((stage, super::WriterMessage::Finished(finished))).map_err(|_| Disconnected)
+        self.to_writer.send((stage, WriterMessage::Finished(finished))).map_err(|_| Disconnected)
     }
 }
 

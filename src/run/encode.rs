@@ -11,9 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use crate::error::{Error, Result};
 use crate::key::{Content, Key};
 use crate::resolve::ClipScience;
-use crate::run::WriterMessage;
-use crate::run::clip::ToWriter;
-use crate::run::writer::{Finished, Outcome};
+use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 
 /// One attempt at an item: its position in the data set, and how often it was begun anew because the file turned out to be other
 /// than its packets said.

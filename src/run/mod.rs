@@ -27,24 +27,15 @@ use crate::error::{Error, Result};
 use crate::events::{Event, Reporter, StageEnd};
 use crate::plan::{ItemState, Look, StagePlan, plan_stage};
 use crate::resolve::{Science, resolve};
-use crate::run::clip::{Context, Task, ToWriter, Worker};
+use crate::run::clip::{Context, Task, Worker};
 use crate::run::encode::ToEncoder;
-use crate::run::writer::{Finished, StageWriter, Tally};
+use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
 use crate::store::publish::{publish_bytes, sweep_temporaries};
 
 /// Finished values that may wait for the writer.
 const WRITER_QUEUE: usize = 64;
-
-/// What the writer is told.
-#[derive(Debug)]
-pub enum WriterMessage {
-    /// A stale shard is about to be fed.
-    Begin(usize),
-    /// An item is finished.
-    Finished(Finished),
-}
 
 /// Everything that a command needs before it runs or only looks.
 pub struct Session {

@@ -48,6 +48,18 @@ pub struct Finished {
     pub outcome: Outcome,
 }
 
+/// What the writer is told.
+#[derive(Debug)]
+pub enum WriterMessage {
+    /// A stale shard is about to be fed.
+    Begin(usize),
+    /// An item is finished.
+    Finished(Finished),
+}
+
+/// A message to the writer, with the position of its stage in the run's list.
+pub type ToWriter = (usize, WriterMessage);
+
 /// What is known of one item of an open shard.
 enum Slot {
     /// Nothing yet.

@@ -4,7 +4,7 @@
 //! work/
 //!   encode-clip/00003-of-00048.h5      a shard: immutable, published whole            (layout, publish)
 //!   log-mel/00003-of-00048.h5
-//!   extract-frames/NAME-01.png …       pictures, only when asked for
+//!   extract-frames/NAME-01.png …       pictures, only when asked for                    (pictures)
 //!   linear-probe/ evaluate/            model, predictions, metrics, key.json          (products)
 //!   .pipeline/v1/
 //!     parts/STAGE/*.h5                 shards in the making, and superseded shards    (index)
@@ -23,6 +23,7 @@
 pub mod digests;
 pub mod index;
 pub mod layout;
+pub mod pictures;
 pub mod products;
 pub mod publish;
 

@@ -1,0 +1,44 @@
+//! The picture files that are there: a row of `extract-frames` is only worth something together with them.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use extract_frames::FileSpec;
+
+use crate::error::{IoContext, Result};
+
+/// Names of the files in a stage's folder, and how its pictures are named.
+#[derive(Debug)]
+pub struct PictureNames {
+    /// `None`: the stage keeps no pictures, so none can be missing.
+    present: Option<(HashSet<String>, FileSpec)>,
+}
+
+impl PictureNames {
+    /// For a stage that keeps no pictures.
+    pub fn none() -> Self {
+        PictureNames { present: None }
+    }
+
+    /// Lists the folder once; a folder that is not there holds nothing.
+    pub fn list(folder: &Path, files: FileSpec) -> Result<Self> {
+        let mut names = HashSet::new();
+        match std::fs::read_dir(folder) {
+            Ok(entries) => {
+                for entry in entries {
+                    names.extend(entry.at("list", folder)?.file_name().into_string().ok());
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).at("list", folder),
+        }
+        Ok(PictureNames { present: Some((names, files)) })
+    }
+
+    /// Whether the `rows` pictures of this item are there.
+    pub fn has_all(&self, id: &str, rows: u32) -> bool {
+        self.present.as_ref().is_none_or(|(names, files)| {
+            (1..=rows).all(|number| names.contains(&extract_frames::picture_name(id, number, files.format)))
+        })
+    }
+}
