@@ -92,7 +92,9 @@ pub enum Event {
 pub struct StageEnd {
     /// The stage.
     pub stage: &'static str,
-    /// Items computed in this run.
+    /// Where its output lies.
+    pub folder: PathBuf,
+    /// Items computed in this run, failures included.
     pub computed: usize,
     /// Items copied from elsewhere in the store.
     pub copied: usize,

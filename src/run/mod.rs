@@ -98,7 +98,7 @@ fn drop_what_cannot_apply(dataset: &Dataset, selected: &mut Vec<&'static Decl>) 
 /// Runs the selected stages to the end, or until `stop` is set. Returns whether it was stopped.
 pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Finish> {
     let start = Instant::now();
-    let Session { config, dataset, work, digests, plans, .. } = session;
+    let Session { dataset, work, digests, plans, .. } = session;
     reporter.report(&Event::Discovered {
         name: dataset.name.clone(),
         items: dataset.items.len(),
@@ -123,7 +123,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     digests.save()?;
     let tallies = tallies?;
     let stopped = stop.load(Ordering::Relaxed);
-    let stages: Vec<StageEnd> = plans.iter().zip(&tallies).map(|(plan, tally)| stage_end(plan, tally)).collect();
+    let stages: Vec<StageEnd> = plans.iter().zip(&tallies).map(|(plan, tally)| stage_end(work, plan, tally)).collect();
     let failed = stages.iter().map(|s| s.failed).sum();
     let mut report = None;
     if !stopped {
@@ -131,7 +131,6 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     }
     let seconds = start.elapsed().as_secs_f64();
     reporter.report(&Event::Finished { stages: stages.clone(), seconds, stopped });
-    let _ = config;
     Ok(Finish { stopped, failed, stages, report })
 }
 
@@ -160,10 +159,11 @@ pub struct Finish {
     pub report: Option<String>,
 }
 
-fn stage_end(plan: &StagePlan, tally: &Tally) -> StageEnd {
+fn stage_end(work: &WorkDir, plan: &StagePlan, tally: &Tally) -> StageEnd {
     let counts = plan.counts();
     StageEnd {
         stage: plan.decl.id,
+        folder: work.stage(plan.decl.id),
         computed: tally.computed,
         copied: tally.copied,
         reused: tally.reused,

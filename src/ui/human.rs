@@ -159,10 +159,11 @@ impl Reporter for Human {
                 for end in stages {
                     let failed = if end.failed > 0 { format!(", {} failed", end.failed) } else { String::new() };
                     lines.push(format!(
-                        "  {:<15} {} computed, {} reused{failed}",
+                        "  {:<15} {} processed, {} reused{failed}; in {}",
                         end.stage,
                         end.computed,
-                        end.copied + end.reused
+                        end.copied + end.reused,
+                        end.folder.display()
                     ));
                 }
                 let verb = if *stopped { "stopped" } else { "finished" };

@@ -42,7 +42,7 @@ fn naming_extract_frames_keeps_pictures_named_as_in_the_reference() {
     let mut names: Vec<String> = std::fs::read_dir(lab.path("work/extract-frames"))
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".png"))
+        .filter(|name| std::path::Path::new(name).extension().is_some_and(|e| e == "png"))
         .collect();
     names.sort();
     assert_eq!(names.len(), CLIPS * PICTURES);

@@ -102,7 +102,7 @@ fn r02_damaged_pictures_are_rebuilt() {
 fn r04_content_replaced_behind_an_old_time_stamp_is_noticed() {
     let lab = Lab::new();
     let path = lab.clip("tram", 0, "wav");
-    let old_time = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let old_time = std::time::SystemTime::now() - Duration::from_hours(1);
     let stamp = |path: &Path| {
         std::fs::File::options().append(true).open(path).unwrap().set_modified(old_time).unwrap();
     };
@@ -162,6 +162,32 @@ fn r07_deleted_outputs_are_made_again() {
     let said = lab.run(&["all", "extract-frames"]);
     assert_eq!((said.computed("log-mel"), said.computed("extract-frames"), said.computed("encode-clip")), (2, 1, 0));
     assert!(lab.path("work/linear-probe/model.json").exists());
+    assert_eq!(lab.shards(), before);
+}
+
+/// R8: what a dead process left - temporary files, half a part, a file that looks like a lock - stops nobody, and what may
+/// belong to a living process on another host is left alone.
+#[test]
+fn r08_leftovers_of_the_dead_do_not_stop_a_run() {
+    let lab = Lab::new();
+    lab.run(&["log-mel"]);
+    let before = lab.shards();
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let dead = child.id();
+    child.wait().unwrap();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let parts = lab.path("work/.pipeline/v1/parts/log-mel");
+    let ours = parts.join(format!(".part-1.h5.tmp-{host}-{dead}-0"));
+    let theirs = parts.join(".part-1.h5.tmp-elsewhere-1-0");
+    std::fs::create_dir_all(&parts).unwrap();
+    for path in [&ours, &theirs, &parts.join("part-torn.h5"), &lab.path("work/.pipeline/v1/lock")] {
+        std::fs::write(path, b"half").unwrap();
+    }
+    let said = lab.run(&["log-mel", "--set", "store.shard_size=3"]);
+    assert_eq!(said.computed("log-mel"), 0);
+    assert!(said.stdout.contains("part-torn.h5 was damaged"), "{}", said.stdout);
+    assert!(!ours.exists() && theirs.exists());
+    lab.run(&["log-mel"]);
     assert_eq!(lab.shards(), before);
 }
 
