@@ -35,6 +35,11 @@ pub enum Event {
         /// What it is and where it runs.
         model: String,
     },
+    /// Embeddings are made of pictures that an earlier run kept, instead of decoding these items' videos again.
+    KeptPictures {
+        /// How many items.
+        items: usize,
+    },
     /// An item has a value, or a recorded failure.
     Item {
         /// The stage.

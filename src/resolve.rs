@@ -83,6 +83,8 @@ pub struct Science {
     pub frames: extract_frames::FrameSpec,
     /// How picture files are written.
     pub files: extract_frames::FileSpec,
+    /// What the keys of picture files are made of, whether or not they are asked for now.
+    pub pictures_template: Template,
     /// The spectrogram, where it is asked for.
     pub log_mel: Option<log_mel::Spec>,
     /// The encoder, where it is asked for.
@@ -108,9 +110,17 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
         &json!({ "libav": libav }),
         &json!({ "video": content() }),
     );
+    let pictures_template = Template::new(
+        "extract-frames/files",
+        extract_frames::DECL.version,
+        &files,
+        &json!({}),
+        &json!({ "frames": frames_template.value() }),
+    );
     let mut science = Science {
         frames,
         files,
+        pictures_template,
         log_mel: None,
         clip: None,
         probe: config.linear_probe.resolve().map_err(|e| refuse(linear_probe::DECL.id, &e))?,
@@ -119,15 +129,13 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
     };
     for decl in crate::registry::item_stages().filter(|decl| wants(decl)) {
         let stage = if decl.id == extract_frames::DECL.id {
-            let files = &science.files;
-            let inputs = json!({ "frames": frames_template.value() });
-            let template = Template::new("extract-frames/files", decl.version, files, &json!({}), &inputs);
+            let template = science.pictures_template.clone();
             ItemStage {
                 decl,
                 source: Source::Pictures,
                 template,
                 columns: extract_frames::columns(),
-                pictures: Some(*files),
+                pictures: Some(science.files),
             }
         } else if decl.id == log_mel::DECL.id {
             let spec = config.log_mel.resolve().map_err(|e| refuse(decl.id, &e))?;

@@ -20,6 +20,7 @@ use crate::key::{Content, Key, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
 use crate::resolve::{ClipScience, Science, Source};
 use crate::run::encode::ToEncoder;
+use crate::run::kept::KeptPictures;
 use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 use crate::store::WorkDir;
 use crate::store::digests::{Digests, Stamp};
@@ -52,6 +53,8 @@ pub struct Context<'a> {
     pub digests: &'a Digests,
     /// The store.
     pub work: &'a WorkDir,
+    /// Pictures that can stand for decoding.
+    pub kept: Option<&'a KeptPictures>,
 }
 
 /// One worker: its planned transforms and its ends of the channels.
@@ -159,7 +162,9 @@ impl<'a> Worker<'a> {
         let stage = |id: &str| due.iter().find(|d| self.context.plans[d.position].decl.id == id);
         let (files, embedding) = (stage(extract_frames::DECL.id), stage(encode_clip::DECL.id));
         let mut hand = Hand { item, keeps: files.is_some(), encodes: embedding.is_some(), ..Hand::default() };
-        let decoded = guarded(|| self.each_picture(path, &mut hand)).and_then(|()| unchanged(path, stamp));
+        let taken = self.take_kept(&content, &mut hand);
+        let decoded = if taken { Ok(()) } else { guarded(|| self.each_picture(path, &mut hand)) };
+        let decoded = decoded.and_then(|()| unchanged(path, stamp));
         if hand.disconnected {
             return Err(Disconnected);
         }
@@ -176,6 +181,30 @@ impl<'a> Worker<'a> {
             self.encoder().send(end).map_err(|_| Disconnected)?;
         }
         Ok(())
+    }
+
+    /// Takes the pictures that an earlier run kept, if there are any and every one is as it was kept.
+    fn take_kept(&mut self, content: &Content, hand: &mut Hand) -> bool {
+        let kept = self.context.kept.filter(|_| hand.encodes && !hand.keeps);
+        let Some(pictures) = kept.and_then(|kept| kept.of(content)) else { return false };
+        for kept in &pictures {
+            let taken = kept.read().is_some_and(|picture| self.take_picture(&kept.pick, &picture, hand).is_ok());
+            if !taken {
+                self.start_over(hand);
+                return hand.disconnected;
+            }
+        }
+        true
+    }
+
+    /// What was taken so far is worth nothing; another attempt follows.
+    fn start_over(&self, hand: &mut Hand) {
+        if hand.encodes && self.encoder().send(ToEncoder::Abandon((hand.item, hand.attempt))).is_err() {
+            hand.disconnected = true;
+        }
+        hand.attempt += 1;
+        hand.rows = PictureRows::default();
+        hand.times.clear();
     }
 
     /// Takes every wanted picture of the clip, in order.
@@ -205,11 +234,10 @@ impl<'a> Worker<'a> {
             match outcome.map_err(|e| Failure::from_error(&e))? {
                 media::Outcome::Done | media::Outcome::Stopped => return taken,
                 media::Outcome::Revised => {
-                    if hand.encodes && self.encoder().send(ToEncoder::Abandon((hand.item, hand.attempt))).is_err() {
-                        hand.disconnected = true;
+                    self.start_over(hand);
+                    if hand.disconnected {
                         return Ok(());
                     }
-                    hand.start_over();
                 }
             }
         }
@@ -283,14 +311,6 @@ struct Hand {
     /// Seconds of each picture so far.
     times: Vec<f64>,
     disconnected: bool,
-}
-
-impl Hand {
-    fn start_over(&mut self) {
-        self.attempt += 1;
-        self.rows = PictureRows::default();
-        self.times.clear();
-    }
 }
 
 /// Turns a panic in a decoder into a failure of this item.

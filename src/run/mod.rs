@@ -11,6 +11,7 @@
 
 pub mod clip;
 pub mod encode;
+pub mod kept;
 pub mod sets;
 pub mod writer;
 
@@ -25,10 +26,11 @@ use discover::Dataset;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::events::{Event, Reporter, StageEnd};
-use crate::plan::{ItemState, Look, StagePlan, plan_stage};
-use crate::resolve::{Science, resolve};
+use crate::plan::{ItemState, Look, StagePlan, known_content, plan_stage};
+use crate::resolve::{Science, Source, resolve};
 use crate::run::clip::{Context, Task, Worker};
 use crate::run::encode::ToEncoder;
+use crate::run::kept::KeptPictures;
 use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
@@ -186,7 +188,8 @@ fn publish_items(work: &WorkDir, items: &[Item]) -> Result<()> {
 fn item_stages(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Vec<Tally>> {
     let Session { config, dataset, work, digests, science, plans, .. } = session;
     let items = &dataset.items;
-    let context = Context { items, plans, science, digests, work };
+    let kept = kept_pictures(session, reporter)?;
+    let context = Context { items, plans, science, digests, work, kept: kept.as_ref() };
     let stale = |plan: &StagePlan| plan.shards.iter().any(|s| s.stale.is_some());
     let due = |plan: &StagePlan| {
         plan.shards.iter().flat_map(|s| s.stale.iter().flatten()).any(|state| matches!(state, ItemState::Due(_)))
@@ -280,6 +283,32 @@ fn item_stages(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) ->
         joined.into_iter().collect::<Result<()>>()?;
         tallies
     })
+}
+
+/// Pictures in the store that embeddings can be made of, where any embedding is due.
+fn kept_pictures(session: &Session, reporter: &dyn Reporter) -> Result<Option<KeptPictures>> {
+    let due: Vec<usize> = session
+        .plans
+        .iter()
+        .filter(|plan| plan.decl.id == encode_clip::DECL.id)
+        .flat_map(|plan| &plan.shards)
+        .flat_map(|shard| shard.items.clone().zip(shard.stale.iter().flatten()))
+        .filter_map(|(item, state)| matches!(state, ItemState::Due(_)).then_some(item))
+        .collect();
+    if due.is_empty() {
+        return Ok(None);
+    }
+    let kept = KeptPictures::open(&session.work, &session.science)?;
+    if let Some(kept) = &kept {
+        let contents = due
+            .iter()
+            .filter_map(|item| known_content(&session.dataset.items[*item], Source::Pictures, &session.digests));
+        let items = contents.filter(|content| kept.lists(content)).count();
+        if items > 0 {
+            reporter.report(&Event::KeptPictures { items });
+        }
+    }
+    Ok(kept)
 }
 
 /// Hands out the work shard by shard, in order of the data set.

@@ -14,7 +14,7 @@ use shard::{Entry, Header, Shard};
 
 use crate::error::{Error, Result, ShardContext};
 use crate::events::{Event, Reporter};
-use crate::key::{Content, Key};
+use crate::key::{Content, Key, canonical};
 use crate::plan::{ItemState, StagePlan};
 use crate::store::WorkDir;
 use crate::store::index::{Index, IndexedFile, Location, identity};
@@ -128,7 +128,7 @@ impl<'a> StageWriter<'a> {
             version: plan.decl.version,
             key_template: plan.template.text().to_string(),
             columns,
-            attributes: BTreeMap::from([("tool".to_string(), format!("pipeline {}", env!("CARGO_PKG_VERSION")))]),
+            attributes: provenance(plan),
             position: None,
         };
         let reused = plan.shards.iter().filter(|s| s.stale.is_none()).map(|s| s.items.len()).sum();
@@ -408,6 +408,16 @@ impl<'a> StageWriter<'a> {
         }
         Ok(())
     }
+}
+
+/// What a reader without this program may want to know; all of it is the same for every writer of the same shard.
+fn provenance(plan: &StagePlan) -> BTreeMap<String, String> {
+    let preimage = plan.template.value();
+    BTreeMap::from([
+        ("tool".to_string(), format!("pipeline {}", env!("CARGO_PKG_VERSION"))),
+        ("parameters".to_string(), canonical(&preimage["params"])),
+        ("facts".to_string(), canonical(&preimage["facts"])),
+    ])
 }
 
 fn key_of(slot: &Slot) -> &Key {

@@ -123,6 +123,9 @@ impl Reporter for Human {
                 state.stages.insert(stage, Stage { bar, due: counts.due, done: 0, failed: 0 });
                 state.start = Instant::now();
             }
+            Event::KeptPictures { items } => {
+                state.say(&format!("  encode-clip     uses the kept pictures of {}", plural(*items, "item")));
+            }
             Event::ModelLoaded { stage, model } => state.say(&format!("  {stage:<15} {model}")),
             Event::Item { stage, id, failure, .. } => {
                 if let Some(entry) = state.stages.get_mut(stage) {

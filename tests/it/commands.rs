@@ -61,6 +61,25 @@ fn naming_extract_frames_keeps_pictures_named_as_in_the_reference() {
 }
 
 #[test]
+fn kept_pictures_are_used_again_and_give_the_same_bytes() {
+    let streamed = Lab::new();
+    streamed.run(&["encode-clip"]);
+    let lab = Lab::new();
+    lab.run(&["extract-frames"]);
+    // One picture is not what was kept any more, and one is gone: those two videos are decoded.
+    std::fs::write(lab.path("work/extract-frames/park-park-lisbon-0-1-02.png"), b"other").unwrap();
+    std::fs::remove_file(lab.path("work/extract-frames/tram-tram-lisbon-1-1-01.png")).unwrap();
+    let said = lab.run(&["encode-clip"]);
+    assert!(said.stdout.contains("{\"event\":\"kept-pictures\",\"items\":6}"), "{}", said.stdout);
+    let embeddings =
+        |lab: &Lab| lab.shards().into_iter().filter(|(name, _)| name.starts_with("encode")).collect::<Vec<_>>();
+    assert_eq!(embeddings(&lab), embeddings(&streamed));
+    // Another rate is made of other pictures.
+    let said = lab.run(&["encode-clip", "--set", "extract-frames.fps=2"]);
+    assert!(!said.stdout.contains("kept-pictures"), "{}", said.stdout);
+}
+
+#[test]
 fn run_all_ends_with_a_table_and_streams_pictures() {
     let lab = Lab::new();
     let said = lab.pipeline(&["run", "all"]).ended(0);

@@ -45,7 +45,7 @@ mod rows;
 mod select;
 
 pub use params::{FileSpec, Format, FrameSpec, Params, ParamsError, Rate, Spec};
-pub use picture::{encode_picture, picture_name};
+pub use picture::{decode_picture, encode_picture, picture_name};
 pub use rows::{PictureRows, columns};
 pub use select::{MAX_PICKS, Pick, select};
 
@@ -68,6 +68,12 @@ pub enum Error {
         /// [`MAX_PICKS`].
         limit: usize,
     },
+    /// A picture file is damaged or no PNG.
+    #[error("the picture file cannot be read: {detail}")]
+    Unreadable {
+        /// What the decoder said.
+        detail: String,
+    },
     /// The picture cannot be written in this format.
     #[error("a picture of {width}x{height} cannot be written as {format}: {detail}")]
     Unwritable {
@@ -86,6 +92,7 @@ impl contract::Classify for Error {
     fn class(&self) -> contract::Cause {
         match self {
             Error::TooMany { .. } => contract::Cause::TooLarge,
+            Error::Unreadable { .. } => contract::Cause::Corrupt,
             Error::Unwritable { .. } => contract::Cause::Internal,
         }
     }

@@ -47,6 +47,13 @@ pub fn encode_picture(picture: &Picture, spec: &FileSpec) -> Result<Vec<u8>, Err
     Ok(bytes)
 }
 
+/// The pixels of a PNG that [`encode_picture`] wrote, as they were.
+pub fn decode_picture(bytes: &[u8]) -> Result<Picture, Error> {
+    let unreadable = |e: image::ImageError| Error::Unreadable { detail: e.to_string() };
+    let rgb = image::load_from_memory_with_format(bytes, image::ImageFormat::Png).map_err(unreadable)?.into_rgb8();
+    Ok(Picture { width: rgb.width() as usize, height: rgb.height() as usize, rgb: rgb.into_raw() })
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -73,6 +80,8 @@ mod tests {
             let back = image::load_from_memory(&bytes).unwrap();
             assert_eq!(back.color(), image::ColorType::Rgb8);
             assert_eq!(back.into_rgb8().into_raw(), picture.rgb);
+            assert_eq!(decode_picture(&bytes).unwrap(), picture);
+            assert!(decode_picture(&bytes[..bytes.len() / 2]).is_err());
         }
     }
 
