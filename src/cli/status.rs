@@ -3,9 +3,11 @@
 use std::fmt;
 
 use clap::Args;
+use contract::Decl;
 use serde::Serialize;
 
 use crate::cli::{Common, print, print_json};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::key::Difference;
 use crate::plan::{Counts, Reason, StagePlan};
@@ -33,13 +35,42 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let names = if options.stages.is_empty() { &all[..] } else { &options.stages };
     let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
     let selected = registry::select(names, keep_frames).map_err(Error::Usage)?;
-    let overview = Overview::new(&Session::open(config, selected, false)?)?;
+    let session = if options.stages.is_empty() {
+        open_what_can_be(&config, selected)?
+    } else {
+        Session::open(config, selected, false)?
+    };
+    let overview = Overview::new(&session)?;
     if options.json {
         print_json(&overview)?;
     } else {
         print(&overview.to_string())?;
     }
     Ok(exit::DONE)
+}
+
+/// A stage that cannot be planned here - its model is on another machine, say - is left out with a note: the rest has a status.
+fn open_what_can_be(config: &Config, mut selected: Vec<&'static Decl>) -> Result<Session> {
+    let mut notes = Vec::new();
+    loop {
+        match Session::open(config.clone(), selected.clone(), false) {
+            Ok(mut session) => {
+                session.dataset.notes.extend(notes);
+                return Ok(session);
+            }
+            Err(Error::Stage { stage, message }) if selected.iter().any(|decl| decl.id == stage) => {
+                notes.push(format!("{stage} is left out, and what reads it: {message}"));
+                let mut gone = vec![stage];
+                for decl in &selected {
+                    if decl.inputs.iter().any(|input| gone.contains(input)) {
+                        gone.push(decl.id);
+                    }
+                }
+                selected.retain(|decl| !gone.contains(&decl.id));
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What is done and what is left, of every selected stage.

@@ -127,4 +127,9 @@ fn a_model_that_is_not_there_says_what_to_do() {
     let lab = Lab::new();
     let said = lab.pipeline(&["run", "encode-clip", "--set", "encode-clip.model=./nowhere"]).ended(1);
     assert!(said.stderr.contains("nowhere") && said.stderr.starts_with("error: encode-clip:"), "{}", said.stderr);
+    // What needs no model has a status all the same.
+    lab.run(&["log-mel"]);
+    let status = lab.pipeline(&["status", "--set", "encode-clip.model=./nowhere"]).ended(0);
+    assert!(status.stdout.contains("up to date: 6 done"), "{}", status.stdout);
+    assert!(status.stdout.contains("encode-clip is left out, and what reads it"), "{}", status.stdout);
 }
