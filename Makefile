@@ -24,6 +24,7 @@ demo: build ## Render 100 clips, extract features, train a linear probe, print a
 test: setup ## Check the format, lint, run all tests
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo test --locked --workspace --doc
 	@# nextest runs each test in a process of its own and is faster; plain cargo runs the same tests.
 	@set -e; export PIPELINE_PYTHON="$$(./setup.sh --python)"; \
 	if cargo nextest --version >/dev/null 2>&1; then \
@@ -31,4 +32,3 @@ test: setup ## Check the format, lint, run all tests
 	else \
 		set -x; cargo test --locked --workspace --lib --bins --tests; \
 	fi
-	cargo test --locked --workspace --doc

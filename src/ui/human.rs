@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::events::{Event, Reporter};
 use crate::ui::{duration, plural};
@@ -183,6 +183,9 @@ impl Reporter for Human {
 }
 
 fn style(stage: &str) -> ProgressStyle {
-    let template = format!("  {stage:<15} [{{bar:30}}] {{pos}}/{{len}} {{per_sec:>10}} eta {{eta:<5}} {{msg}}");
-    ProgressStyle::with_template(&template).expect("a fixed template").progress_chars("=> ")
+    let template = format!("  {stage:<15} [{{bar:30}}] {{pos}}/{{len}} {{rate:>9}} eta {{eta:<5}} {{msg}}");
+    let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        let _ = write!(out, "{:.1}/s", state.per_sec());
+    };
+    ProgressStyle::with_template(&template).expect("a fixed template").with_key("rate", rate).progress_chars("=> ")
 }
