@@ -14,8 +14,8 @@ use pipeline::config::{Config, Overrides};
 use pipeline::events::{Event, Reporter};
 use pipeline::registry;
 use pipeline::resolve::Source;
-use pipeline::run::Session;
 use pipeline::run::writer::{Finished, Outcome, StageWriter};
+use pipeline::session::Session;
 
 struct Silent;
 

@@ -90,3 +90,13 @@ impl<T> ShardContext<T> for std::result::Result<T, shard::ShardError> {
         self.map_err(|source| Error::Shard { path: path.to_path_buf(), source })
     }
 }
+
+/// What a thread said when it panicked.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a thread panicked")
+        .to_string()
+}

@@ -15,6 +15,7 @@
 //! | [`key`] | when an item is up to date |
 //! | [`store`] | what outlives a run, and how it gets there |
 //! | [`plan`] | what is to be done, and why |
+//! | [`session`] | data set, store and plans of one command |
 //! | [`run`] | doing it |
 //! | [`events`], [`ui`] | telling it |
 //! | [`cli`] | the commands |
@@ -30,6 +31,7 @@ pub mod plan;
 pub mod registry;
 pub mod resolve;
 pub mod run;
+pub mod session;
 pub mod store;
 pub mod ui;
 

@@ -7,7 +7,8 @@ use crate::cli::{Common, print, print_json};
 use crate::error::{Error, Result};
 use crate::key::{Difference, Template, differences, hex};
 use crate::plan::{ItemState, Reason, StagePlan, known_content};
-use crate::run::{Session, sets};
+use crate::run::sets;
+use crate::session::Session;
 use crate::store::products::State;
 use crate::{exit, registry};
 

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::{Common, print};
 use crate::error::{Error, Result};
 use crate::plan::ItemState;
-use crate::run::Session;
+use crate::session::Session;
 use crate::store::publish::{remove, sweep_temporaries};
 use crate::ui::plural;
 use crate::{exit, registry};

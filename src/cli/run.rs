@@ -10,7 +10,7 @@ use clap::Args;
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, IoContext, Result};
 use crate::events::Reporter;
-use crate::run::Session;
+use crate::session::Session;
 use crate::store::WorkDir;
 use crate::ui::{Human, JsonLines, Tee};
 use crate::{exit, registry, run};

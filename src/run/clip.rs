@@ -16,6 +16,7 @@ use contract::{Cause, Failure, Item, Picture, Rows};
 use crossbeam_channel::Sender;
 use extract_frames::{Pick, PictureRows};
 
+use crate::error::panic_message;
 use crate::key::{Content, Key, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
 use crate::resolve::{ClipScience, Science, Source};
@@ -316,7 +317,7 @@ struct Hand {
 /// Turns a panic in a decoder into a failure of this item.
 fn guarded<T>(decode: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
-        Err(Failure::new(Cause::Internal, format!("a defect of this program: {}", super::panic_message(&*panic))))
+        Err(Failure::new(Cause::Internal, format!("a defect of this program: {}", panic_message(&*panic))))
     })
 }
 

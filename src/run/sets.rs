@@ -10,7 +10,7 @@ use crate::events::{Event, Reporter};
 use crate::key::{FORMAT, hex};
 use crate::plan::StagePlan;
 use crate::resolve::refuse;
-use crate::run::Session;
+use crate::session::Session;
 use crate::store::index::Index;
 use crate::store::products::{Products, State};
 use crate::ui::plural;

@@ -1,0 +1,202 @@
+//! One pass over the clips for every item stage that is due.
+//!
+//! ```text
+//! feeder ──tasks──▶ workers (decode, log-mel) ──pixels──▶ encoder ──▶ writer (shards)
+//!                        └───────────values──────────────────────────▶
+//! ```
+//!
+//! Every channel is bounded, so memory does not grow with the data set or with the length of a clip, and whoever is ahead
+//! waits. A stop (signal, too many failures, an error) ends the feeder; everything downstream drains, and the writer
+//! publishes what is finished.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use encode_clip::Encoder;
+
+use crate::config::Config;
+use crate::error::{Error, Result, panic_message};
+use crate::events::{Event, Reporter};
+use crate::plan::{ItemState, StagePlan, known_content};
+use crate::resolve::{ClipScience, Source, refuse};
+use crate::run::clip::{Context, Task, Worker};
+use crate::run::encode::{self, ToEncoder};
+use crate::run::kept::KeptPictures;
+use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
+use crate::session::Session;
+
+/// Finished values that may wait for the writer.
+const WRITER_QUEUE: usize = 64;
+
+/// Runs every item stage in one pass over the clips.
+pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Vec<Tally>> {
+    let Session { config, dataset, work, digests, science, plans, .. } = session;
+    let items = &dataset.items;
+    let kept = kept_pictures(session, reporter)?;
+    let context = Context { items, plans, science, digests, work, kept: kept.as_ref() };
+    let stale = |plan: &StagePlan| plan.shards.iter().any(|s| s.stale.is_some());
+    let due = |plan: &StagePlan| {
+        plan.shards.iter().flat_map(|s| s.stale.iter().flatten()).any(|state| matches!(state, ItemState::Due(_)))
+    };
+
+    let clip_stage = plans.iter().position(|plan| plan.decl.id == encode_clip::DECL.id && due(plan));
+    let encoder = match (clip_stage, &science.clip) {
+        (Some(_), Some(clip)) => Some(load_encoder(clip, config, reporter)?),
+        _ => None,
+    };
+
+    let publish_every = Duration::from_secs_f64(config.run.publish_every);
+    let mut writers: Vec<StageWriter<'_>> = plans
+        .iter()
+        .zip(&science.stages)
+        .map(|(plan, stage)| StageWriter::new(work, items, plan, stage.columns.clone(), publish_every, reporter))
+        .collect();
+    if !plans.iter().any(stale) {
+        return writers.into_iter().map(StageWriter::finish).collect();
+    }
+
+    let jobs = match config.run.jobs {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        jobs => jobs,
+    };
+    let (task_out, task_in) = bounded::<Task>(jobs);
+    let (to_writer, writer_in) = bounded::<ToWriter>(WRITER_QUEUE);
+    let (to_encoder, encoder_in) = bounded::<ToEncoder>(2 * config.run.batch_size);
+
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        let feed_writer = to_writer.clone();
+        threads.push(scope.spawn(move || {
+            feed(plans, &task_out, &feed_writer, stop);
+            Ok(())
+        }));
+        for _ in 0..jobs {
+            let tasks = task_in.clone();
+            let encoder = encoder.is_some().then(|| to_encoder.clone());
+            let mut worker = Worker::new(context, to_writer.clone(), encoder);
+            threads.push(scope.spawn(move || {
+                for task in &tasks {
+                    if worker.process(&task).is_err() {
+                        break;
+                    }
+                }
+                Ok(())
+            }));
+        }
+        drop((task_in, to_encoder));
+        if let (Some(encoder), Some(clip), Some(stage)) = (&encoder, &science.clip, clip_stage) {
+            let (to_writer, batch_size) = (to_writer.clone(), config.run.batch_size);
+            threads.push(scope.spawn(move || encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)));
+        } else {
+            drop(encoder_in);
+        }
+        drop(to_writer);
+
+        let written = write(&mut writers, writer_in, config, stop);
+        if written.is_err() {
+            stop.store(true, Ordering::Relaxed);
+        }
+        let joined: Vec<Result<()>> = threads
+            .into_iter()
+            .map(|t| t.join().unwrap_or_else(|panic| Err(Error::Internal(panic_message(&*panic)))))
+            .collect();
+        // Whatever went wrong, what is finished is published before it is told.
+        let tallies: Result<Vec<Tally>> = writers.into_iter().map(StageWriter::finish).collect();
+        written?;
+        joined.into_iter().collect::<Result<()>>()?;
+        tallies
+    })
+}
+
+/// Loads the model and says what it is and where it runs.
+fn load_encoder(clip: &ClipScience, config: &Config, reporter: &dyn Reporter) -> Result<Encoder> {
+    let encoder = Encoder::load(&clip.checkpoint, &clip.spec, config.run.device, config.run.batch_size)
+        .map_err(|e| refuse(encode_clip::DECL.id, &e))?;
+    if !encoder.unexpected_tensors().is_empty() {
+        let names = encoder.unexpected_tensors().join(", ");
+        reporter.report(&Event::Warning { message: format!("the checkpoint has tensors that are not used: {names}") });
+    }
+    let (info, backend) = (clip.checkpoint.describe(), encoder.backend());
+    let random = if info.random_weights { " (RANDOM weights)" } else { "" };
+    let model = format!("{}{random} on {backend}", info.name);
+    reporter.report(&Event::ModelLoaded { stage: encode_clip::DECL.id, model });
+    Ok(encoder)
+}
+
+/// Pictures in the store that embeddings can be made of, where any embedding is due.
+fn kept_pictures(session: &Session, reporter: &dyn Reporter) -> Result<Option<KeptPictures>> {
+    let due: Vec<usize> = session
+        .plans
+        .iter()
+        .filter(|plan| plan.decl.id == encode_clip::DECL.id)
+        .flat_map(|plan| &plan.shards)
+        .flat_map(|shard| shard.items.clone().zip(shard.stale.iter().flatten()))
+        .filter_map(|(item, state)| matches!(state, ItemState::Due(_)).then_some(item))
+        .collect();
+    if due.is_empty() {
+        return Ok(None);
+    }
+    let kept = KeptPictures::open(&session.work, &session.science)?;
+    if let Some(kept) = &kept {
+        let contents = due
+            .iter()
+            .filter_map(|item| known_content(&session.dataset.items[*item], Source::Pictures, &session.digests));
+        let items = contents.filter(|content| kept.lists(content)).count();
+        if items > 0 {
+            reporter.report(&Event::KeptPictures { items });
+        }
+    }
+    Ok(kept)
+}
+
+/// Hands out the work shard by shard, in order of the data set.
+fn feed(plans: &[StagePlan], tasks: &Sender<Task>, to_writer: &Sender<ToWriter>, stop: &AtomicBool) {
+    let shard_count = plans.iter().map(|plan| plan.shards.len()).max().unwrap_or(0);
+    for shard in 0..shard_count {
+        let range = plans[0].shards[shard].items.clone();
+        for (position, plan) in plans.iter().enumerate() {
+            if plan.shards[shard].stale.is_some() && to_writer.send((position, WriterMessage::Begin(shard))).is_err() {
+                return;
+            }
+        }
+        for item in range.clone() {
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
+            let due: Vec<_> = plans
+                .iter()
+                .enumerate()
+                .filter_map(|(position, plan)| match plan.shards[shard].stale.as_ref()?.get(item - range.start)? {
+                    ItemState::Due(reason) => Some((position, reason.clone())),
+                    ItemState::Known(_) => None,
+                })
+                .collect();
+            if !due.is_empty() && tasks.send(Task { item, due }).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The writer loop, on the calling thread.
+#[expect(clippy::needless_pass_by_value, reason = "dropping the inbox on an error is what tells the senders to stop")]
+fn write(writers: &mut [StageWriter<'_>], inbox: Receiver<ToWriter>, config: &Config, stop: &AtomicBool) -> Result<()> {
+    loop {
+        match inbox.recv_timeout(Duration::from_millis(200)) {
+            Ok((stage, WriterMessage::Begin(shard))) => writers[stage].begin(shard)?,
+            Ok((stage, WriterMessage::Finished(finished))) => writers[stage].take(finished)?,
+            Err(RecvTimeoutError::Timeout) => {
+                for writer in writers.iter_mut() {
+                    writer.tick()?;
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        let failed: usize = writers.iter().map(|w| w.tally.failed).sum();
+        let limit = config.run.max_failures;
+        if limit >= 0 && failed as i64 > limit && !stop.load(Ordering::Relaxed) {
+            return Err(Error::TooManyFailures { failed, limit });
+        }
+    }
+}

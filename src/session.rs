@@ -1,0 +1,69 @@
+//! Everything that a command needs before it runs or only looks: the data set, the store and a plan for each item stage.
+
+use contract::Decl;
+use discover::Dataset;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::plan::{Look, StagePlan, plan_stage};
+use crate::resolve::{Science, resolve};
+use crate::store::WorkDir;
+use crate::store::digests::Digests;
+
+/// A data set, a store, and what is to be done.
+pub struct Session {
+    /// The configuration.
+    pub config: Config,
+    /// The selected stages in topological order.
+    pub selected: Vec<&'static Decl>,
+    /// The data set.
+    pub dataset: Dataset,
+    /// The store.
+    pub work: WorkDir,
+    /// The digest cache.
+    pub digests: Digests,
+    /// The resolved item stages.
+    pub science: Science,
+    /// The plan of each item stage, in the order of `science.stages`.
+    pub plans: Vec<StagePlan>,
+}
+
+impl Session {
+    /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
+    pub fn open(config: Config, mut selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
+        let mut dataset = discover::discover(config.data()?, &config.discover)?;
+        let dropped = drop_what_cannot_apply(&dataset, &mut selected);
+        dataset.notes.extend(dropped);
+        let work = config.work_dir();
+        let digests = Digests::load(&work.digests());
+        let science = resolve(&config, &selected, &digests)?;
+        let look = Look { shard_size: config.store.shard_size, set_aside };
+        let plans = science
+            .stages
+            .iter()
+            .map(|stage| plan_stage(stage, &dataset.items, &work, &digests, look))
+            .collect::<Result<_>>()?;
+        Ok(Session { config, selected, dataset, work, digests, science, plans })
+    }
+}
+
+/// `run all` on a data set without pictures is about its sound, and one without labels is about features: what cannot apply to
+/// any item is left out, with a note.
+fn drop_what_cannot_apply(dataset: &Dataset, selected: &mut Vec<&'static Decl>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut drop = |ids: &[&str], why: &str| {
+        let before = selected.len();
+        selected.retain(|s| !ids.contains(&s.id));
+        if selected.len() < before {
+            notes.push(format!("{why}: {} left out", ids.join(", ")));
+        }
+    };
+    let models = [linear_probe::DECL.id, evaluate::DECL.id];
+    if dataset.items.iter().all(|item| item.video.is_none()) {
+        drop(&[extract_frames::DECL.id, encode_clip::DECL.id, models[0], models[1]], "no item has a video file");
+    }
+    if dataset.items.iter().all(|item| item.label.is_none()) {
+        drop(&models, "no item has a label");
+    }
+    notes
+}
