@@ -97,6 +97,7 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
                 up_to_date(plan.index.item(*at).failed.as_ref()) + "; it is copied into a shard that is written anew"
             }
             ItemState::Due(Reason::New) if stored.is_none() => "due: nothing is stored for it".to_string(),
+            ItemState::Due(Reason::ParametersChanged(_)) => "due: what is stored was made in another way".to_string(),
             ItemState::Due(reason) => format!("due: {}", super::status::words(reason, plan)),
         },
     };

@@ -10,7 +10,7 @@
 //! publishes what is finished.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use encode_clip::Encoder;
@@ -93,7 +93,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         }
         drop(to_writer);
 
-        let written = write(&mut writers, writer_in, config, stop);
+        let written = write(&mut writers, writer_in, session, stop);
         if written.is_err() {
             stop.store(true, Ordering::Relaxed);
         }
@@ -181,17 +181,32 @@ fn feed(plans: &[StagePlan], tasks: &Sender<Task>, to_writer: &Sender<ToWriter>,
 
 /// The writer loop, on the calling thread.
 #[expect(clippy::needless_pass_by_value, reason = "dropping the inbox on an error is what tells the senders to stop")]
-fn write(writers: &mut [StageWriter<'_>], inbox: Receiver<ToWriter>, config: &Config, stop: &AtomicBool) -> Result<()> {
+fn write(
+    writers: &mut [StageWriter<'_>],
+    inbox: Receiver<ToWriter>,
+    session: &Session,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let Session { config, digests, .. } = session;
+    let publish_every = Duration::from_secs_f64(config.run.publish_every);
+    let (mut digests_saved, mut pause) = (Instant::now(), publish_every);
     loop {
         match inbox.recv_timeout(Duration::from_millis(200)) {
             Ok((stage, WriterMessage::Begin(shard))) => writers[stage].begin(shard)?,
             Ok((stage, WriterMessage::Finished(finished))) => writers[stage].take(finished)?,
-            Err(RecvTimeoutError::Timeout) => {
-                for writer in writers.iter_mut() {
-                    writer.tick()?;
-                }
-            }
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        // Every stage, since the one that is ahead may be waiting for nothing more.
+        for writer in writers.iter_mut() {
+            writer.tick()?;
+        }
+        if digests_saved.elapsed() >= pause {
+            // Hashes are hours of reading on a large data set; a large cache is saved less often, to stay below 5 % of the time.
+            let start = Instant::now();
+            digests.save()?;
+            pause = publish_every.max(start.elapsed() * 20);
+            digests_saved = Instant::now();
         }
         let failed: usize = writers.iter().map(|w| w.tally.failed).sum();
         let limit = config.run.max_failures;

@@ -195,8 +195,7 @@ impl<'a> StageWriter<'a> {
         };
         let slots = self.open.get_mut(&shard).ok_or_else(|| Error::Internal(format!("shard {shard} was not begun")))?;
         slots[at] = slot;
-        self.publish_if_complete(shard)?;
-        self.tick()
+        self.publish_if_complete(shard)
     }
 
     /// Publishes a part if it is time.
