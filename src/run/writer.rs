@@ -17,7 +17,7 @@ use crate::events::{Event, Reporter};
 use crate::key::{Content, Key, canonical};
 use crate::plan::{ItemState, StagePlan};
 use crate::store::WorkDir;
-use crate::store::index::{Index, IndexedFile, Location, identity};
+use crate::store::index::{Index, IndexedFile, IndexedItem, Location, identity};
 use crate::store::publish::{host, publish, remove, retire, sync_file_system};
 
 /// Waiting rows of one stage are published as a part beyond this many bytes, whatever the clock says.
@@ -398,7 +398,9 @@ impl<'a> StageWriter<'a> {
             if !complete && !is_part {
                 continue;
             }
-            if file.items.iter().all(|item| item.failed.is_some() || held.contains(&item.key)) {
+            // A failure of an unfinished run is worth keeping: it need not be found out again.
+            let disposable = |item: &IndexedItem| held.contains(&item.key) || (complete && item.failed.is_some());
+            if file.items.iter().all(disposable) {
                 remove(&file.path)?;
             } else if !is_part {
                 let name = format!("superseded-{}.h5", blake3::Hash::from_bytes(file.identity).to_hex());
