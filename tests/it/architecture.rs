@@ -147,7 +147,6 @@ fn pipeline_toml_documents_every_knob() {
     let text = std::fs::read_to_string(root().join("pipeline.toml")).unwrap();
     let written: toml::Table = toml::from_str(&text).unwrap();
     let defaults = toml::Table::try_from(Config::default()).unwrap();
-    // An optional knob has no default to print; the file shows it as a comment, and this finds it by name.
     for (table, knobs) in &defaults {
         let Some(knobs) = knobs.as_table() else { continue };
         assert!(written.contains_key(table), "pipeline.toml lacks [{table}]");
@@ -155,5 +154,23 @@ fn pipeline_toml_documents_every_knob() {
             let named = text.lines().any(|line| line.trim_start_matches("# ").starts_with(&format!("{knob} =")));
             assert!(named, "pipeline.toml does not name {table}.{knob}");
         }
+    }
+}
+
+/// The optional knobs of `[log-mel]` stand in `pipeline.toml` as comments: they must be all of them, and say what the preset says.
+#[test]
+fn the_commented_knobs_of_log_mel_are_the_preset() {
+    let text = std::fs::read_to_string(root().join("pipeline.toml")).unwrap();
+    let section = text.split("\n[log-mel]\n").nth(1).unwrap().split("\n[").next().unwrap();
+    let knobs: String = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.contains(" = "))
+        .fold(String::new(), |all, line| if line.starts_with("top_db") { all } else { all + line + "\n" });
+    let written: log_mel::Params = toml::from_str(&knobs).unwrap();
+    let preset = log_mel::Params::default().resolve().unwrap();
+    assert_eq!(written.resolve().unwrap(), preset);
+    for knob in serde_json::to_value(&preset).unwrap().as_object().unwrap().keys() {
+        assert!(section.contains(&format!("# {knob} = ")), "pipeline.toml does not show log-mel.{knob}");
     }
 }

@@ -1,5 +1,6 @@
 //! Kills, torn files, deleted files: the defects that resumable tools are known for, by their numbers.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -289,12 +290,15 @@ fn r13_a_success_on_a_later_try_is_the_same_value() {
 #[test]
 fn a_signal_drains_and_the_next_run_goes_on() {
     let lab = Lab::new();
-    let mut child = lab.command(&["run", "log-mel", "encode-clip"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(150));
-    let pid = rustix::process::Pid::from_child(&child);
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let code = child.wait().unwrap().code();
-    assert!(matches!(code, Some(0 | 75)) || code.is_none(), "{code:?}");
+    let mut child =
+        lab.command(&["run", "log-mel", "encode-clip", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // Planned, so the work has begun and is far from done.
+    assert!(events.any(|event| event.contains("\"planned\"")));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    let last = events.last().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+    assert!(last.contains("\"finished\"") && last.contains("\"stopped\":true"), "{last}");
     let clean = Lab::new();
     clean.run(&["log-mel", "encode-clip"]);
     lab.run(&["log-mel", "encode-clip"]);
