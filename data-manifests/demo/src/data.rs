@@ -1,7 +1,7 @@
 //! A hundred clips: pictures piped to the `ffmpeg` command, sound written as WAV, a table of what there is.
 //!
 //! ```text
-//! out/items.csv                              id, video, audio, label, group, split
+//! out/items.csv                              id, video, audio, label, group, city, split
 //! out/video/airport-lisbon-1000-40000.mp4    H.264 with B-frames, no sound track
 //! out/audio/airport-lisbon-1000-40000.wav    48 kHz, 24 bit, stereo; 480,000 samples, give or take one
 //! out/rendered.json                          what was written: sizes and digests
@@ -224,11 +224,11 @@ fn write_wav(file: &Path, samples: &[[f32; 2]]) -> Result<()> {
 /// The table of items, and the broken files if they are asked for.
 fn table(request: &Request, clips: &[Clip]) -> Result<Vec<u8>> {
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(["id", "video", "audio", "label", "group", "split"])?;
+    table.write_record(["id", "video", "audio", "label", "group", "city", "split"])?;
     for clip in clips {
         let (id, group) = (clip.id(), clip.group());
         let (video, audio) = (format!("video/{id}.mp4"), format!("audio/{id}.wav"));
-        table.write_record([&id, &video, &audio, clip.scene.name(), &group, split(clip)])?;
+        table.write_record([&id, &video, &audio, clip.scene.name(), &group, clip.city(), split(clip)])?;
     }
     if request.broken {
         let whole = &clips[0];
@@ -238,7 +238,7 @@ fn table(request: &Request, clips: &[Clip]) -> Result<Vec<u8>> {
         publish(&request.out.join("video/broken-truncated.mp4"), &bytes[..bytes.len() / 2])?;
         for id in ["broken-truncated", "broken-missing"] {
             let video = format!("video/{id}.mp4");
-            table.write_record([id, &video, &audio, whole.scene.name(), &whole.group(), split(whole)])?;
+            table.write_record([id, &video, &audio, whole.scene.name(), &whole.group(), whole.city(), split(whole)])?;
         }
     }
     Ok(table.into_inner()?)

@@ -17,6 +17,8 @@ pub struct Item {
     pub label: Option<String>,
     /// What must not be torn apart by a split, e.g. the recording location.
     pub group: Option<String>,
+    /// Where it was recorded, e.g. `lisbon`: figures are also given per city. Many groups lie in one city.
+    pub city: Option<String>,
     /// `train`, `val` or `test`, where the data set says so.
     pub split: Option<String>,
 }

@@ -3,10 +3,10 @@
 //! No formula: a data set is what its author says it is, and this crate only reads that, in one of four forms which are
 //! told apart by content, not by an option:
 //!
-//! | source | recognised by | items | labels | groups | split |
+//! | source | recognised by | items | labels | groups, city | split |
 //! |---|---|---|---|---|---|
-//! | manifest ([`manifest`]) | a file `*.toml` | its table or its `[[item]]`s, in their order | column | column | column |
-//! | TAU Urban Audio-Visual Scenes 2021 ([`tau`]) | `meta.csv` and `evaluation_setup/`, here or one folder down | `meta.csv` | `scene_label` | `city-location` of the name | fold 1; `evaluate` is `test` |
+//! | manifest ([`manifest`]) | a file `*.toml` | its table or its `[[item]]`s, in their order | column | columns | column |
+//! | TAU Urban Audio-Visual Scenes 2021 ([`tau`]) | `meta.csv` and `evaluation_setup/`, here or one folder down | `meta.csv` | `scene_label` | `city-location` and `city` of the name | fold 1; `evaluate` is `test` |
 //! | folder ([`scan`]) | any other folder | media files, sound paired with pictures | class folders | – | `train/`, `val/`, `test/` folders |
 //! | file | a media file | one | – | – | – |
 //!
@@ -62,11 +62,13 @@ pub struct Params {
     /// Where the data set names no group: the fields of the id, split at `-` and counted from 1, that together name it. `[2, 3]` makes `lisbon-1000`
     /// of `airport-lisbon-1000-40000`. Empty: every item is a group of its own, which is honest only if no two items are of one recording.
     pub group_fields: Vec<usize>,
+    /// The same for the city: `[2]` makes `lisbon`. Empty: no figures per city.
+    pub city_fields: Vec<usize>,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Params { test_fraction: 0.3, split_seed: 0, group_fields: Vec::new() }
+        Params { test_fraction: 0.3, split_seed: 0, group_fields: Vec::new(), city_fields: Vec::new() }
     }
 }
 
@@ -76,6 +78,7 @@ pub struct Spec {
     test_fraction: f64,
     split_seed: u64,
     group_fields: Vec<usize>,
+    city_fields: Vec<usize>,
 }
 
 /// A parameter outside its range.
@@ -85,7 +88,7 @@ pub enum ParamsError {
     #[error("test_fraction is {0}; it must lie between 0 and 1, and be neither")]
     TestFraction(f64),
     /// Fields are counted from 1.
-    #[error("group_fields has a 0; the fields of an id are counted from 1")]
+    #[error("group_fields or city_fields has a 0; the fields of an id are counted from 1")]
     GroupField,
 }
 
@@ -95,13 +98,14 @@ impl Params {
         if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
             return Err(ParamsError::TestFraction(self.test_fraction));
         }
-        if self.group_fields.contains(&0) {
+        if self.group_fields.contains(&0) || self.city_fields.contains(&0) {
             return Err(ParamsError::GroupField);
         }
         Ok(Spec {
             test_fraction: self.test_fraction,
             split_seed: self.split_seed,
             group_fields: self.group_fields.clone(),
+            city_fields: self.city_fields.clone(),
         })
     }
 }

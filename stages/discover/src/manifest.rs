@@ -9,7 +9,7 @@
 //! classes = ["wren", "robin"]     # optional: the order of the classes, and the only ones there may be
 //! ```
 //!
-//! The table is separated by commas or tabs and has a header with `id`, `video`, `audio`, `label`, `group`, `split` in any order; `id` and one of `video` and `audio`
+//! The table is separated by commas or tabs and has a header with `id`, `video`, `audio`, `label`, `group`, `city`, `split` in any order; `id` and one of `video` and `audio`
 //! are required, an empty field is an absent value. A small data set can have `[[item]]`s with the same keys instead of a table, and a
 //! folder that describes itself has `layout = "folder"` or `layout = "tau-2021"`. `[[archive]]`s (`name`, `bytes`, `md5`) document a download.
 
@@ -156,7 +156,8 @@ fn read_table(file: &Path) -> Result<Vec<Row>, DiscoverError> {
             audio: field(column[2]),
             label: field(column[3]),
             group: field(column[4]),
-            split: field(column[5]),
+            city: field(column[5]),
+            split: field(column[6]),
         });
     }
     if rows.is_empty() {

@@ -9,7 +9,7 @@ use crate::problem::resembling;
 use crate::{About, Dataset, DiscoverError, Problem, Spec, at, split};
 
 /// The columns of a table and the keys of an `[[item]]`.
-pub(crate) const COLUMNS: [&str; 6] = ["id", "video", "audio", "label", "group", "split"];
+pub(crate) const COLUMNS: [&str; 7] = ["id", "video", "audio", "label", "group", "city", "split"];
 
 /// Longest id, bytes: 255 is the limit of file names, and stages append to it (`-01.png`, temporary names).
 const LONGEST_ID: usize = 200;
@@ -25,6 +25,7 @@ pub(crate) struct Row {
     pub(crate) audio: String,
     pub(crate) label: String,
     pub(crate) group: String,
+    pub(crate) city: String,
     pub(crate) split: String,
 }
 
@@ -90,6 +91,7 @@ pub(crate) fn items(
             audio: path(row.audio),
             label: text(row.label),
             group: text(row.group),
+            city: text(row.city),
             split: text(row.split),
         });
     }
@@ -120,9 +122,12 @@ pub(crate) fn finish(draft: Draft, spec: &Spec, source: &Path) -> Result<Dataset
     if items.is_empty() {
         return Err(at(source, Problem::Empty));
     }
-    if !spec.group_fields.is_empty() {
-        for item in items.iter_mut().filter(|item| item.group.is_none()) {
-            item.group = Some(group_of(&item.id, &spec.group_fields).map_err(|problem| at(source, problem))?);
+    for item in &mut items {
+        if item.group.is_none() && !spec.group_fields.is_empty() {
+            item.group = Some(named_by(&item.id, &spec.group_fields).map_err(|problem| at(source, problem))?);
+        }
+        if item.city.is_none() && !spec.city_fields.is_empty() {
+            item.city = Some(named_by(&item.id, &spec.city_fields).map_err(|problem| at(source, problem))?);
         }
     }
     let named: BTreeSet<&String> = items.iter().filter_map(|item| item.label.as_ref()).collect();
@@ -148,7 +153,7 @@ pub(crate) fn finish(draft: Draft, spec: &Spec, source: &Path) -> Result<Dataset
     Ok(Dataset { name, about, items, classes, notes })
 }
 
-fn group_of(id: &str, fields: &[usize]) -> Result<String, Problem> {
+fn named_by(id: &str, fields: &[usize]) -> Result<String, Problem> {
     let parts: Vec<&str> = id.split('-').collect();
     let field = |&n: &usize| parts.get(n - 1).copied().ok_or(Problem::NoField { id: id.to_owned(), field: n });
     Ok(fields.iter().map(field).collect::<Result<Vec<_>, _>>()?.join("-"))

@@ -60,7 +60,7 @@ pub(crate) fn single(file: &Path) -> Result<Draft, DiscoverError> {
         Medium::Video => (Some(file.to_owned()), None),
         Medium::Audio => (None, Some(file.to_owned())),
     };
-    let item = Item { id: id.clone(), video, audio, label: None, group: None, split: None };
+    let item = Item { id: id.clone(), video, audio, label: None, group: None, city: None, split: None };
     Ok(Draft { name: id, items: vec![item], ..Draft::default() })
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn folder(root: &Path) -> Result<Draft, DiscoverError> {
             return Err(at(root, Problem::Collision { id, first: other.shown.clone(), second: one.shown.clone() }));
         }
         let (video, audio) = (one.video.clone(), one.audio.clone());
-        items.push(Item { id, video, audio, label: None, group: None, split: None });
+        items.push(Item { id, video, audio, label: None, group: None, city: None, split: None });
     }
     let folders: Vec<Vec<&str>> = found.iter().map(Found::folders).collect();
     let skip = usize::from(mark_splits(&mut items, &folders));

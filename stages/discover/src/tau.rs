@@ -53,7 +53,7 @@ pub(crate) fn read(root: &Path, tables: &Tables) -> Result<Draft, DiscoverError>
     let mut items: Vec<Item> = Vec::new();
     let mut index: HashMap<String, (usize, u64)> = HashMap::new();
     while let Some((line, record)) = table.next()? {
-        let (id, group) = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
+        let Name { id, group, city } = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
         check_id(&id).map_err(|problem| table.fail(line, problem))?;
         if let Some((_, first)) = index.insert(id.clone(), (items.len(), line)) {
             return Err(table.fail(line, Problem::DuplicateId { id, first }));
@@ -69,6 +69,7 @@ pub(crate) fn read(root: &Path, tables: &Tables) -> Result<Draft, DiscoverError>
             audio: path(&record[audio]),
             label: Some(record[label].to_owned()),
             group: Some(group),
+            city: Some(city),
             split: None,
         });
     }
@@ -97,7 +98,7 @@ fn mark(
     let mut table = Table::open(file)?;
     let (audio, label) = (table.require("filename_audio")?, table.column("scene_label"));
     while let Some((line, record)) = table.next()? {
-        let (id, _) = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
+        let Name { id, .. } = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
         let Some(&(at, _)) = index.get(&id) else { return Err(table.fail(line, Problem::NotInMeta(id))) };
         let item = &mut items[at];
         if let Some(label) = label
@@ -114,12 +115,21 @@ fn mark(
     Ok(())
 }
 
-/// `audio/airport-lisbon-1000-40000.wav` to its id and `lisbon-1000`.
-fn name_parts(name: &str) -> Result<(String, String), Problem> {
+/// What the name of a file says.
+struct Name {
+    id: String,
+    group: String,
+    city: String,
+}
+
+/// `audio/airport-lisbon-1000-40000.wav` to its id, `lisbon-1000` and `lisbon`.
+fn name_parts(name: &str) -> Result<Name, Problem> {
     let file = name.rsplit_once('/').map_or(name, |(_, file)| file);
     let id = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     match id.split('-').collect::<Vec<_>>()[..] {
-        [_, city, location, _] => Ok((id.to_owned(), format!("{city}-{location}"))),
+        [_, city, location, _] => {
+            Ok(Name { id: id.to_owned(), group: format!("{city}-{location}"), city: city.to_owned() })
+        }
         _ => Err(Problem::NotTauName(name.to_owned())),
     }
 }

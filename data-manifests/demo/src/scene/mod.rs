@@ -83,10 +83,14 @@ pub struct Clip {
 }
 
 impl Clip {
+    /// Where the place is said to lie.
+    pub fn city(&self) -> &'static str {
+        CITIES[(self.scene as usize * 3 + self.place) % CITIES.len()]
+    }
+
     /// City and location, `lisbon-1000`: what a split must not tear apart.
     pub fn group(&self) -> String {
-        let scene = self.scene as usize;
-        format!("{}-{}", CITIES[(scene * 3 + self.place) % CITIES.len()], 1000 + scene * 20 + self.place)
+        format!("{}-{}", self.city(), 1000 + self.scene as usize * 20 + self.place)
     }
 
     /// Scene, city, location and segment, `airport-lisbon-1000-40000`.

@@ -9,6 +9,7 @@ fn item(label: &str, group: &str, n: usize) -> Item {
         audio: None,
         label: Some(label.to_owned()),
         group: (!group.is_empty()).then(|| group.to_owned()),
+        city: None,
         split: None,
     }
 }

@@ -1,0 +1,1 @@
+//! A classifier of scenes that hears and sees.

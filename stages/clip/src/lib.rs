@@ -1,0 +1,1 @@
+//! CLIP: checkpoints, image tower, text tower and tokenizer.

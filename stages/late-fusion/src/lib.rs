@@ -1,0 +1,1 @@
+//! Late fusion: probabilities of several systems become one.

@@ -1,0 +1,1 @@
+//! The networks that hear: ResNet and MobileNetV3.

@@ -1,0 +1,1 @@
+//! What a system says of every clip: class probabilities as rows, and their CSV file.

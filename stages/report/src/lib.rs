@@ -1,0 +1,1 @@
+//! The report: everything about the systems on one page.

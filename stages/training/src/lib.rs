@@ -1,0 +1,1 @@
+//! Training: inputs, augmentation, optimiser, the loop and its checkpoints.
