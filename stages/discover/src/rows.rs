@@ -150,6 +150,10 @@ pub(crate) fn finish(draft: Draft, spec: &Spec, source: &Path) -> Result<Dataset
     } else if !classes.is_empty() {
         notes.extend(split::assign(&mut items, spec.test_fraction, spec.split_seed));
     }
+    let has_val = items.iter().any(|item| item.split.as_deref() == Some("val"));
+    if !classes.is_empty() && !has_val && spec.val_fraction > 0.0 {
+        notes.extend(split::hold_out(&mut items, spec.val_fraction, spec.split_seed));
+    }
     Ok(Dataset { name, about, items, classes, notes })
 }
 

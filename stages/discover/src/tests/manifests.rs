@@ -68,7 +68,7 @@ fn errors_of_a_table_name_its_line() {
     let cases = [
         (
             "id,vidoe\na,b\n",
-            "t.csv:1: unknown column `vidoe` (did you mean `video`?); known are id, video, audio, label, group, split",
+            "t.csv:1: unknown column `vidoe` (did you mean `video`?); known are id, video, audio, label, group, city, split",
         ),
         ("video\na.mp4\n", "t.csv:1: the column `id` is missing; the header has video"),
         ("id,label\na,b\n", "t.csv:1: the column `video` or `audio` is missing; the header has id, label"),
