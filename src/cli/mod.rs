@@ -3,6 +3,7 @@
 mod explain;
 mod failures;
 mod gc;
+mod predict;
 mod run;
 mod status;
 mod verify;
@@ -37,6 +38,8 @@ Examples:
 enum Command {
     /// Run stages and what they need; finished work is never done twice
     Run(run::Options),
+    /// Judge new clips by a system that was trained: one line of JSON each
+    Predict(predict::Options),
     /// Show what is done and what is left
     Status(status::Options),
     /// Say why an item, or a whole stage, is or is not up to date
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(options) => run::execute(&options),
+        Command::Predict(options) => predict::execute(&options),
         Command::Status(options) => status::execute(&options),
         Command::Explain(options) => explain::execute(&options),
         Command::Failures(options) => failures::execute(&options),
