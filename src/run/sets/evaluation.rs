@@ -18,3 +18,23 @@ pub const METRICS: &str = "metrics.json";
 pub const REPORT: &str = "report.txt";
 
 const ID: &str = evaluate::DECL.id;
+
+/// `evaluate` of a session.
+pub struct Evaluate<'a> {
+    /// The session.
+    pub session: &'a Session,
+}
+
+impl SetStage for Evaluate<'_> {
+    fn decl(&self) -> &'static Decl {
+        &evaluate::DECL
+    }
+
+    fn preimage(&self) -> Result<Option<Value>> {
+        Ok(None)
+    }
+
+    fn run(&self, _to: &Products, _preimage: &Value, _during: &During<'_>) -> Result<Ended> {
+        Ok(Ended::Stopped)
+    }
+}
