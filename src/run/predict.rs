@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use contract::{Decl, Failure, Kind};
+use contract::{Decl, Kind};
 use discover::Dataset;
 use serde::Serialize;
 use serde_json::Value;

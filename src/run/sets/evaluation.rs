@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::error::{IoContext, Result};
 use crate::registry;
 use crate::resolve::refuse;
-use crate::run::sets::scores::{PREDICTIONS, PREDICTIONS_1S};
+use crate::run::sets::system::{PREDICTIONS, PREDICTIONS_1S};
 use crate::run::sets::{During, Ended, SetStage, preimage};
 use crate::session::Session;
 use crate::store::products::Products;
