@@ -6,6 +6,14 @@ use contract::{Decl, Kind};
 pub const STAGES: &[Decl] =
     &[discover::DECL, extract_frames::DECL, log_mel::DECL, encode_clip::DECL, linear_probe::DECL, evaluate::DECL];
 
+/// The stages that gather what systems say. They read whichever systems there are.
+pub const GATHERING: [&str; 3] = ["late-fusion", "evaluate", "report"];
+
+/// Whether a stage is a system: fitted on the data set, judging its clips.
+pub fn is_system(stage: &Decl) -> bool {
+    stage.kind == Kind::Set && !GATHERING.contains(&stage.id)
+}
+
 /// The stage with this id.
 pub fn find(id: &str) -> Option<&'static Decl> {
     STAGES.iter().find(|decl| decl.id == id)
@@ -15,7 +23,8 @@ pub fn find(id: &str) -> Option<&'static Decl> {
 ///
 /// A named stage brings the stages that it reads, except that `extract-frames` is only selected by its own name or by
 /// `keep_frames`: everything that reads pictures can stream them. `all` is every stage. A stage in `skip` is brought by no other
-/// and not by `all`; what reads several does without it.
+/// and not by `all`; what reads several does without it. With systems named beside a stage that gathers (`run linear-probe
+/// evaluate`), it gathers from those alone.
 pub fn select(names: &[String], keep_frames: bool, skip: &[String]) -> Result<Vec<&'static Decl>, String> {
     for name in skip {
         known(name)?;
@@ -30,9 +39,12 @@ pub fn select(names: &[String], keep_frames: bool, skip: &[String]) -> Result<Ve
             wanted.push(known(name)?.id);
         }
     }
+    let named_systems = names.iter().filter_map(|name| find(name)).any(is_system);
+    let is_judged = |id: &str| id == GATHERING[0] || find(id).is_some_and(is_system);
     for stage in STAGES.iter().rev() {
         if wanted.contains(&stage.id) {
-            wanted.extend(stage.inputs.iter().filter(|id| brought(id)));
+            let leaves = |id: &str| named_systems && GATHERING.contains(&stage.id) && is_judged(id);
+            wanted.extend(stage.inputs.iter().filter(|id| brought(id) && !leaves(id)));
         }
     }
     Ok(STAGES.iter().filter(|s| wanted.contains(&s.id)).collect())

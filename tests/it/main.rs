@@ -7,6 +7,7 @@
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
+//! | `systems` | training, judging, and what is refused |
 //! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -17,3 +18,4 @@ mod keys;
 mod lab;
 mod media;
 mod survival;
+mod systems;
