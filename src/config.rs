@@ -34,6 +34,8 @@ pub struct Config {
     pub log_mel: log_mel::Params,
     /// Parameters of `encode-clip`.
     pub encode_clip: encode_clip::Params,
+    /// Parameters of `zero-shot`.
+    pub zero_shot: zero_shot::Params,
     /// Parameters of `linear-probe`.
     pub linear_probe: linear_probe::Params,
     /// Parameters of `evaluate`.

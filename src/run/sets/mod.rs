@@ -15,6 +15,7 @@ pub mod evaluation;
 pub mod features;
 pub mod probe;
 pub mod system;
+pub mod zero_shot;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -77,6 +78,7 @@ pub struct Standing {
 /// The selected set stages, in order.
 fn stages(session: &Session) -> Vec<Box<dyn SetStage + '_>> {
     let stages: Vec<Box<dyn SetStage + '_>> = vec![
+        Box::new(SystemStage { session, system: zero_shot::ZeroShot { session } }),
         Box::new(SystemStage { session, system: probe::LinearProbe { session } }),
         Box::new(evaluation::Evaluate { session }),
     ];
@@ -145,6 +147,7 @@ pub fn judge(session: &Session, decl: &Decl, store: &WorkDir, during: &During<'_
 /// A system of a session by its declaration.
 fn system<'a>(session: &'a Session, decl: &Decl) -> Result<Box<dyn System + 'a>> {
     match decl.id {
+        id if id == ::zero_shot::DECL.id => Ok(Box::new(zero_shot::ZeroShot { session })),
         id if id == linear_probe::DECL.id => Ok(Box::new(probe::LinearProbe { session })),
         id => Err(Error::Internal(format!("{id} is no system"))),
     }
