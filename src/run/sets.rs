@@ -2,6 +2,7 @@
 
 use contract::{Item, Values};
 use linear_probe::Probe;
+use predictions::{Prediction, Predictions, Protocol};
 use serde_json::{Value, json};
 use shard::Shard;
 
@@ -199,23 +200,25 @@ fn summary(probe: &Probe, trained_on: usize, data: &Data) -> String {
     format!("trained on {} in {}{left_out}", plural(trained_on, "item"), plural(probe.iterations, "iteration"))
 }
 
-fn predictions(session: &Session, data: &Data, probabilities: &[f64]) -> evaluate::Predictions {
+fn predictions(session: &Session, data: &Data, probabilities: &[f64]) -> Predictions {
     let classes = session.dataset.classes.clone();
     let rows = data
         .rows
         .iter()
         .map(|(row, item)| {
             let item = &session.dataset.items[*item];
-            evaluate::Prediction {
+            Prediction {
                 id: item.id.clone(),
+                second: None,
                 label: classes[data.labels[*row]].clone(),
                 group: item.group.clone(),
+                city: item.city.clone(),
                 split: item.split.clone().unwrap_or_default(),
                 probabilities: probabilities[row * classes.len()..(row + 1) * classes.len()].to_vec(),
             }
         })
         .collect();
-    evaluate::Predictions { system: linear_probe::DECL.id.to_string(), classes, rows }
+    Predictions { system: linear_probe::DECL.id.to_string(), protocol: Protocol::PerClip, classes, rows }
 }
 
 /// `evaluate` of a session.
@@ -241,18 +244,18 @@ impl EvaluateStage {
     }
 
     fn measure(&self, session: &Session) -> Result<()> {
-        let refuse = |e: evaluate::Error| refuse(evaluate::DECL.id, &e);
-        let system = linear_probe::DECL.id.to_string();
-        let predictions = evaluate::Predictions::read_csv(&system, &self.predictions[..]).map_err(refuse)?;
-        let metrics = evaluate::metrics(&predictions, &self.spec).map_err(refuse)?;
-        let systems = [evaluate::SystemMetrics { system, protocol: evaluate::PER_CLIP.to_string(), metrics }];
-        let mut text = format!("{}, {} split\n\n{}", session.dataset.name, self.spec.split, evaluate::table(&systems));
-        text += &format!("\n{}", evaluate::confusion_table(&systems[0].metrics));
-        for note in &self.notes {
+        let id = evaluate::DECL.id;
+        let predictions = Predictions::read_csv(linear_probe::DECL.id, Protocol::PerClip, &self.predictions[..])
+            .map_err(|e| refuse(id, &e))?;
+        let report = evaluate::evaluate(&[predictions], &self.spec, self.notes.clone()).map_err(|e| refuse(id, &e))?;
+        let mut text = format!("{}, {} split\n\n{}", session.dataset.name, self.spec.split, evaluate::table(&report));
+        for (_, _, metrics) in report.rows() {
+            text += &format!("\n{}", evaluate::confusion_table(metrics));
+        }
+        for note in &report.notes {
             text += &format!("\nnote: {note}");
         }
         text.push('\n');
-        let report = evaluate::Report::new(&self.spec.split, &systems, self.notes.clone());
         let mut json = serde_json::to_vec_pretty(&report).expect("plain data");
         json.push(b'\n');
         self.products.publish(&self.preimage, &[(METRICS, json), (REPORT, text.into_bytes())])
