@@ -17,6 +17,8 @@ use crate::ui::plural;
 pub const PREDICTIONS: &str = "predictions.csv";
 /// Class probabilities per second.
 pub const PREDICTIONS_1S: &str = "predictions-1s.csv";
+/// The evaluated split, second by second, as the challenge of the reference example wants it.
+pub const SUBMISSION: &str = "submission.tsv";
 /// Labelled clips without a probability, and why.
 pub const LEFT_OUT: &str = "left-out.csv";
 
@@ -176,8 +178,7 @@ impl<S: System> SetStage for SystemStage<'_, S> {
             summary += &format!(", {} left out ({LEFT_OUT})", plural(left_out.len(), "item"));
         }
         let id = self.decl().id;
-        files.push((PREDICTIONS, table(self.session, id, Protocol::PerClip, per_clip)?));
-        files.push((PREDICTIONS_1S, table(self.session, id, Protocol::PerSecond, per_second)?));
+        files.extend(tables(self.session, id, per_clip, per_second)?);
         files.push((LEFT_OUT, list(&left_out)));
         to.publish(preimage, &files)?;
         Ok(Ended::Published(summary))
@@ -205,12 +206,25 @@ fn row(session: &Session, at: Labelled, second: Option<u32>, probabilities: Vec<
     }
 }
 
-fn table(session: &Session, stage: &'static str, protocol: Protocol, rows: Vec<Prediction>) -> Result<Vec<u8>> {
-    let classes = session.dataset.classes.clone();
-    let mut bytes = Vec::new();
-    let predictions = Predictions { system: stage.to_string(), protocol, classes, rows };
-    predictions.write_csv(&mut bytes).map_err(|e| refuse(stage, &e))?;
-    Ok(bytes)
+/// What a system says as files: per clip, per second, and the evaluated split as the challenge wants it.
+pub fn tables(
+    session: &Session,
+    stage: &'static str,
+    per_clip: Vec<Prediction>,
+    per_second: Vec<Prediction>,
+) -> Result<Vec<File>> {
+    let table = |protocol, rows| {
+        let classes = session.dataset.classes.clone();
+        let predictions = Predictions { system: stage.to_string(), protocol, classes, rows };
+        let mut bytes = Vec::new();
+        predictions.write_csv(&mut bytes).map_err(|e| refuse(stage, &e))?;
+        Ok((predictions, bytes))
+    };
+    let (_, clips) = table(Protocol::PerClip, per_clip)?;
+    let (by_second, seconds) = table(Protocol::PerSecond, per_second)?;
+    let split = &session.science.evaluate.split;
+    let submission = evaluate::submission(&by_second, Some(split)).map_err(|e| refuse(stage, &e))?;
+    Ok(vec![(PREDICTIONS, clips), (PREDICTIONS_1S, seconds), (SUBMISSION, submission.into_bytes())])
 }
 
 fn list(left_out: &[[String; 2]]) -> Vec<u8> {
