@@ -213,7 +213,7 @@ pub fn tables(
     per_clip: Vec<Prediction>,
     per_second: Vec<Prediction>,
 ) -> Result<Vec<File>> {
-    let table = |protocol, rows| {
+    let table = |protocol, rows| -> Result<_> {
         let classes = session.dataset.classes.clone();
         let predictions = Predictions { system: stage.to_string(), protocol, classes, rows };
         let mut bytes = Vec::new();
