@@ -17,6 +17,7 @@
 //! | [`plan`] | what is to be done, and why |
 //! | [`session`] | data set, store and plans of one command |
 //! | [`run`] | doing it |
+//! | [`exchange`] | features in other hands' formats, out and in |
 //! | [`events`], [`ui`] | telling it |
 //! | [`cli`] | the commands |
 //! | [`exit`] | what the exit code means |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod exchange;
 pub mod exit;
 pub mod key;
 pub mod plan;

@@ -5,6 +5,7 @@ use discover::Dataset;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::exchange::imported::Imported;
 use crate::plan::{Look, StagePlan, plan_stage};
 use crate::resolve::{Science, resolve};
 use crate::store::WorkDir;
@@ -32,11 +33,18 @@ impl Session {
     /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
     pub fn open(config: Config, mut selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
         let mut dataset = discover::discover(config.data()?, &config.discover)?;
-        let dropped = drop_what_cannot_apply(&dataset, &mut selected);
-        dataset.notes.extend(dropped);
         let work = config.work_dir();
+        let mut imported = Vec::new();
+        for decl in crate::registry::item_stages() {
+            if let Some(record) = Imported::read(&work, decl.id)? {
+                dataset.notes.push(record.note(decl.id));
+                imported.push(decl.id);
+            }
+        }
+        let dropped = drop_what_cannot_apply(&dataset, &imported, &mut selected);
+        dataset.notes.extend(dropped);
         let digests = Digests::load(&work.digests());
-        let science = resolve(&config, &selected, &digests)?;
+        let science = resolve(&config, &selected, &work, &digests)?;
         let look = Look { shard_size: config.store.shard_size, set_aside };
         let plans = science
             .stages
@@ -48,8 +56,8 @@ impl Session {
 }
 
 /// `run all` on a data set without pictures is about its sound, and one without labels is about features: what cannot apply to
-/// any item is left out, with a note.
-fn drop_what_cannot_apply(dataset: &Dataset, selected: &mut Vec<&'static Decl>) -> Vec<String> {
+/// any item is left out, with a note. A stage that was imported needs no media.
+fn drop_what_cannot_apply(dataset: &Dataset, imported: &[&str], selected: &mut Vec<&'static Decl>) -> Vec<String> {
     let mut notes = Vec::new();
     let mut drop = |ids: &[&str], why: &str| {
         let before = selected.len();
@@ -59,7 +67,10 @@ fn drop_what_cannot_apply(dataset: &Dataset, selected: &mut Vec<&'static Decl>) 
         }
     };
     let models = [linear_probe::DECL.id, evaluate::DECL.id];
-    if dataset.items.iter().all(|item| item.video.is_none()) {
+    let no_video = dataset.items.iter().all(|item| item.video.is_none());
+    if no_video && imported.contains(&encode_clip::DECL.id) {
+        drop(&[extract_frames::DECL.id], "no item has a video file");
+    } else if no_video {
         drop(&[extract_frames::DECL.id, encode_clip::DECL.id, models[0], models[1]], "no item has a video file");
     }
     if dataset.items.iter().all(|item| item.label.is_none()) {

@@ -1,8 +1,10 @@
 //! The command line: what a person types, and nothing else. Each command is a file.
 
 mod explain;
+mod export;
 mod failures;
 mod gc;
+mod import;
 mod run;
 mod status;
 mod verify;
@@ -47,6 +49,10 @@ enum Command {
     Verify(verify::Options),
     /// Free the space of values that no current plan needs
     Gc(gc::Options),
+    /// Write the features of a stage as one HDF5 dataset per clip, as npy, or as Parquet
+    Export(export::Options),
+    /// Take features that others extracted as the values of a stage
+    Import(import::Options),
 }
 
 /// What every command takes.
@@ -93,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Failures(options) => failures::execute(&options),
         Command::Verify(options) => verify::execute(&options),
         Command::Gc(options) => gc::execute(&options),
+        Command::Export(options) => export::execute(&options),
+        Command::Import(options) => import::execute(&options),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
