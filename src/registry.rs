@@ -3,8 +3,15 @@
 use contract::{Decl, Kind};
 
 /// Every stage of the product.
-pub const STAGES: &[Decl] =
-    &[discover::DECL, extract_frames::DECL, log_mel::DECL, encode_clip::DECL, zero_shot::DECL, linear_probe::DECL, evaluate::DECL];
+pub const STAGES: &[Decl] = &[
+    discover::DECL,
+    extract_frames::DECL,
+    log_mel::DECL,
+    encode_clip::DECL,
+    zero_shot::DECL,
+    linear_probe::DECL,
+    evaluate::DECL,
+];
 
 /// The stages that gather what systems say. They read whichever systems there are.
 pub const GATHERING: [&str; 3] = ["late-fusion", "evaluate", "report"];

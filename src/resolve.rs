@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result};
+use crate::exchange::imported::Imported;
 use crate::key::{Template, content, hex};
+use crate::store::WorkDir;
 use crate::store::digests::Digests;
 
 /// What an item stage reads of an item.
@@ -18,6 +20,8 @@ pub enum Source {
     Pictures,
     /// The sound file, or the sound track of the video file.
     Sound,
+    /// No file: its values were imported, and the store has them.
+    Imported,
 }
 
 impl Source {
@@ -26,6 +30,7 @@ impl Source {
         match self {
             Source::Pictures => item.video.as_deref(),
             Source::Sound => item.sound_source().map(std::path::PathBuf::as_path),
+            Source::Imported => None,
         }
     }
 
@@ -34,6 +39,7 @@ impl Source {
         let message = match self {
             Source::Pictures => "the data set names no video file for this item",
             Source::Sound => "the data set names no sound or video file for this item",
+            Source::Imported => "the imported files have no features of this item",
         };
         Failure::new(Cause::Missing, message)
     }
@@ -99,8 +105,9 @@ pub struct Science {
     pub stages: Vec<ItemStage>,
 }
 
-/// Resolves the stages; models are only looked for where a selected stage needs them.
-pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -> Result<Science> {
+/// Resolves the stages; models are only looked for where a selected stage needs them. A stage whose values were imported is taken
+/// from the store as it is.
+pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, digests: &Digests) -> Result<Science> {
     let wants = |decl: &Decl| selected.iter().any(|s| s.id == decl.id);
     let extract = config.extract_frames.resolve().map_err(|e| refuse(extract_frames::DECL.id, &e))?;
     let (frames, files) = (extract.frames, extract.files);
@@ -131,6 +138,14 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
         stages: Vec::new(),
     };
     for decl in crate::registry::item_stages().filter(|decl| wants(decl)) {
+        if let Some(imported) = Imported::read(work, decl.id)? {
+            if decl.id == log_mel::DECL.id {
+                science.log_mel = Some(imported_log_mel(config, &imported)?);
+            }
+            let (template, columns) = (imported.template(decl.id)?, imported.columns(decl));
+            science.stages.push(ItemStage { decl, source: Source::Imported, template, columns, pictures: None });
+            continue;
+        }
         let stage = if decl.id == extract_frames::DECL.id {
             let template = science.pictures_template.clone();
             ItemStage {
@@ -164,6 +179,19 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
         science.stages.push(stage);
     }
     Ok(science)
+}
+
+/// What `[log-mel]` says of imported spectrograms: it was not used to make them, but whoever reads them goes by it.
+fn imported_log_mel(config: &Config, imported: &Imported) -> Result<log_mel::Spec> {
+    let spec = config.log_mel.resolve().map_err(|e| refuse(log_mel::DECL.id, &e))?;
+    if spec.n_mels == imported.width {
+        return Ok(spec);
+    }
+    let message = format!(
+        "the imported spectrograms have {} bands and [log-mel] says {}: set n_mels (and sample_rate and hop_length) to what they were made with",
+        imported.width, spec.n_mels
+    );
+    Err(Error::Stage { stage: log_mel::DECL.id, message })
 }
 
 /// BLAKE3 over names and contents of a model's files.

@@ -6,7 +6,8 @@ use serde::Serialize;
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, Result};
 use crate::key::{Difference, Template, differences, hex};
-use crate::plan::{ItemState, Reason, StagePlan, known_content};
+use crate::plan::{ItemState, Reason, StagePlan};
+use crate::resolve::Source;
 use crate::run::sets::{self, Standing};
 use crate::session::Session;
 use crate::store::products::State;
@@ -29,7 +30,8 @@ pub(super) struct Options {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
     let keep_frames = config.run.keep_frames || options.stage == extract_frames::DECL.id;
-    let selected = registry::select(std::slice::from_ref(&options.stage), keep_frames, &config.run.skip).map_err(Error::Usage)?;
+    let selected =
+        registry::select(std::slice::from_ref(&options.stage), keep_frames, &config.run.skip).map_err(Error::Usage)?;
     let session = Session::open(config, selected, false)?;
     let plan = session.plans.iter().find(|plan| plan.decl.id == options.stage);
     match (plan, &options.item) {
@@ -75,7 +77,7 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
         Error::Usage(format!("the data set has no item `{id}`{hint}"))
     })?;
     let item = &session.dataset.items[position];
-    let content = known_content(item, plan.source, &session.digests);
+    let content = plan.content(item, &session.digests);
     let key = content.map(|content| plan.template.key(&content));
     let stored = plan.index.files.iter().find_map(|file| Some((file, file.items.iter().find(|i| i.id == id)?)));
     let mut changed = Vec::new();
@@ -84,8 +86,12 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
             changed = differences(&template.value(), &plan.template.value());
         }
         if let Some(content) = content.filter(|content| *content != old.content) {
-            let field =
-                format!("inputs.{}", if plan.source == crate::resolve::Source::Sound { "sound" } else { "video" });
+            let field = match plan.source {
+                Source::Sound => "inputs.sound",
+                Source::Pictures => "inputs.video",
+                Source::Imported => "inputs.values",
+            };
+            let field = field.to_string();
             changed.push(Difference { field, old: Some(hex(&old.content)), new: Some(hex(&content)) });
         }
     }

@@ -1,8 +1,11 @@
 //! The command line: what a person types, and nothing else. Each command is a file.
 
+mod data;
 mod explain;
+mod export;
 mod failures;
 mod gc;
+mod import;
 mod predict;
 mod run;
 mod status;
@@ -50,6 +53,12 @@ enum Command {
     Verify(verify::Options),
     /// Free the space of values that no current plan needs
     Gc(gc::Options),
+    /// Download and check the media that a manifest lists
+    Data(data::Options),
+    /// Write the features of a stage as one HDF5 dataset per clip, as npy, or as Parquet
+    Export(export::Options),
+    /// Take features that others extracted as the values of a stage
+    Import(import::Options),
 }
 
 /// What every command takes.
@@ -97,6 +106,9 @@ pub fn main() -> ExitCode {
         Command::Failures(options) => failures::execute(&options),
         Command::Verify(options) => verify::execute(&options),
         Command::Gc(options) => gc::execute(&options),
+        Command::Data(options) => data::execute(&options),
+        Command::Export(options) => export::execute(&options),
+        Command::Import(options) => import::execute(&options),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

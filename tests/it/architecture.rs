@@ -80,7 +80,17 @@ fn native_libraries_stay_in_their_rooms() {
 #[test]
 fn a_pure_stage_is_tested_without_native_libraries() {
     let shelf = shelf();
-    let pure = ["contract", "discover", "evaluate", "extract-frames", "late-fusion", "linear-probe", "log-mel", "predictions", "report"];
+    let pure = [
+        "contract",
+        "discover",
+        "evaluate",
+        "extract-frames",
+        "late-fusion",
+        "linear-probe",
+        "log-mel",
+        "predictions",
+        "report",
+    ];
     for pure in pure {
         for table in ["dependencies", "dev-dependencies"] {
             for heavy in ["media", "shard", "ffmpeg-next", "hdf5-metno", "candle-core"] {

@@ -7,7 +7,8 @@ use crate::lab::{CLASSES, CLIPS, Lab, id};
 /// The probabilities of a row of a table of predictions, by class.
 fn probabilities(lab: &Lab, table: &str, id: &str) -> Vec<f64> {
     let text = std::fs::read_to_string(lab.path("work").join(table)).unwrap();
-    let row = text.lines().find(|line| line.starts_with(&format!("{id},"))).unwrap_or_else(|| panic!("{id} in\n{text}"));
+    let row =
+        text.lines().find(|line| line.starts_with(&format!("{id},"))).unwrap_or_else(|| panic!("{id} in\n{text}"));
     let fields: Vec<&str> = row.split(',').collect();
     fields[fields.len() - CLASSES.len()..].iter().map(|p| p.parse().unwrap()).collect()
 }
@@ -44,9 +45,7 @@ fn predict_says_which_clip_failed_and_refuses_other_features() {
     let lines = lines(&said.stdout);
     let failed: Vec<bool> = lines.iter().map(|line| line["error"].is_string()).collect();
     assert_eq!(failed, [true, true, false], "{}", said.stdout);
-    let said = lab
-        .pipeline(&["predict", "clips/park/park-lisbon-0-1.mp4", "--set", "extract-frames.fps=2"])
-        .ended(1);
+    let said = lab.pipeline(&["predict", "clips/park/park-lisbon-0-1.mp4", "--set", "extract-frames.fps=2"]).ended(1);
     assert!(said.stderr.contains("encode-clip.inputs.frames.params.fps"), "{}", said.stderr);
     let said = lab.pipeline(&["predict", "broken.mp4", "--system", "linear-prob"]).ended(2);
     assert!(said.stderr.contains("did you mean `linear-probe`?"), "{}", said.stderr);

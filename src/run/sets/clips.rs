@@ -82,9 +82,9 @@ impl<'a> Store<'a> {
         }
         let pictures = embeddings.row_count(item)?;
         Ok(match image {
-            Image::Picture(number) if *number > pictures => {
-                Some(format!("it has {pictures} pictures, and picture {number} is to stand for it (audio-visual.frame)"))
-            }
+            Image::Picture(number) if *number > pictures => Some(format!(
+                "it has {pictures} pictures, and picture {number} is to stand for it (audio-visual.frame)"
+            )),
             _ if pictures == 0 => Some("it has no pictures".to_string()),
             _ => None,
         })

@@ -72,9 +72,8 @@ impl<'a> Features<'a> {
 
     fn indexed(&self, item: usize) -> Result<&IndexedItem> {
         let path = &self.paths[item / self.shard_size];
-        let found = self.files[item / self.shard_size].and_then(|file| {
-            self.index.files[file].items.get(item % self.shard_size)
-        });
+        let found = self.files[item / self.shard_size]
+            .and_then(|file| self.index.files[file].items.get(item % self.shard_size));
         found.ok_or_else(|| Error::Internal(format!("{} is not published, or lacks an item", path.display())))
     }
 

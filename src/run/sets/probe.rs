@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::resolve::refuse;
 use crate::run::sets::features::{Features, column};
-use crate::run::sets::system::{Fitted, Judge, Question, System, Verdict, Verdicts, check_classes, labelled, labels_preimage};
+use crate::run::sets::system::{
+    Fitted, Judge, Question, System, Verdict, Verdicts, check_classes, labelled, labels_preimage,
+};
 use crate::run::sets::{During, preimage};
 use crate::session::Session;
 use crate::store::WorkDir;
@@ -69,7 +71,8 @@ impl System for LinearProbe<'_> {
             during.reporter.report(&Event::Warning { message: format!("{ID}: {message}") });
         }
         let fitted = plural(probe.training_items.iter().sum(), "item");
-        let chosen = probe.selection.as_ref().map_or(String::new(), |s| format!(", C = {} chosen of {}", s.c, s.path.len()));
+        let chosen =
+            probe.selection.as_ref().map_or(String::new(), |s| format!(", C = {} chosen of {}", s.c, s.path.len()));
         let summary = format!("trained on {fitted} in {}{chosen}", plural(probe.iterations, "iteration"));
         let model = serde_json::to_vec_pretty(&probe).expect("plain data");
         Ok(Some(Fitted { files: vec![(MODEL, model)], summary, judge: Box::new(Trained { embeddings, probe }) }))
@@ -104,7 +107,8 @@ impl Trained<'_> {
         let verdict = || {
             let vectors = linear_probe::represent(&values, width, &self.probe.spec)?;
             let clip = self.probe.clip_probabilities(&vectors)?;
-            let each = if by_second { linear_probe::represent_each(&values, width, &self.probe.spec)? } else { Vec::new() };
+            let each =
+                if by_second { linear_probe::represent_each(&values, width, &self.probe.spec)? } else { Vec::new() };
             let seconds = self.probe.probabilities(&each)?;
             Ok(Verdict { seconds: seconds.chunks(clip.len()).map(<[f64]>::to_vec).collect(), clip })
         };

@@ -159,7 +159,9 @@ impl<S: System> SetStage for SystemStage<'_, S> {
     }
 
     fn run(&self, to: &Products, preimage: &Value, during: &During<'_>) -> Result<Ended> {
-        let Some(Fitted { mut files, mut summary, judge }) = self.system.fit(during)? else { return Ok(Ended::Stopped) };
+        let Some(Fitted { mut files, mut summary, judge }) = self.system.fit(during)? else {
+            return Ok(Ended::Stopped);
+        };
         let clips = labelled(self.session)?;
         let questions: Vec<Question> = clips.iter().map(|at| self.question(*at)).collect();
         let Some(verdicts) = judge.judge(&questions, during)? else { return Ok(Ended::Stopped) };

@@ -57,7 +57,8 @@ impl System for ZeroShot<'_> {
 
     fn fit(&self, during: &During<'_>) -> Result<Option<Fitted<'_>>> {
         let checkpoint = &self.clip()?.checkpoint;
-        let encoder = clip::TextEncoder::load(checkpoint, self.session.config.run.device).map_err(|e| refuse(ID, &e))?;
+        let encoder =
+            clip::TextEncoder::load(checkpoint, self.session.config.run.device).map_err(|e| refuse(ID, &e))?;
         let model = format!("text tower of {} on {}", checkpoint.describe().name, encoder.backend());
         during.reporter.report(&Event::ModelLoaded { stage: ID, model });
         let science = &self.session.science;
@@ -73,7 +74,8 @@ impl System for ZeroShot<'_> {
     fn load(&self, store: &WorkDir) -> Result<Box<dyn Judge + '_>> {
         let bytes = Products::new(store.stage(ID)).read(MODEL)?;
         let classifier = serde_json::from_slice(&bytes);
-        let classifier = classifier.map_err(|e| Error::Stage { stage: ID, message: format!("{MODEL} is damaged: {e}") })?;
+        let classifier =
+            classifier.map_err(|e| Error::Stage { stage: ID, message: format!("{MODEL} is damaged: {e}") })?;
         Ok(Box::new(Prompted { embeddings: self.embeddings()?, classifier }))
     }
 }
