@@ -62,8 +62,12 @@ pub struct LeftOut {
 /// protocol `10s` count.
 pub fn fit(tables: &[Predictions], spec: &Spec) -> Result<Fusion, Error> {
     let count = spec.systems.len();
-    let mut fusion =
-        Fusion { systems: spec.systems.clone(), method: spec.method, weights: vec![1.0 / count as f64; count], fit: None };
+    let mut fusion = Fusion {
+        systems: spec.systems.clone(),
+        method: spec.method,
+        weights: vec![1.0 / count as f64; count],
+        fit: None,
+    };
     let joined = Joined::new(tables, &spec.systems, Protocol::PerClip)?;
     if spec.method != Method::Weighted {
         return Ok(fusion);
@@ -106,8 +110,7 @@ impl Fusion {
             ..(*rows[0]).clone()
         });
         let rows = rows.collect();
-        let predictions =
-            Predictions { system: DECL.id.to_owned(), protocol, classes: joined.classes.to_vec(), rows };
+        let predictions = Predictions { system: DECL.id.to_owned(), protocol, classes: joined.classes.to_vec(), rows };
         Ok(Fused { predictions, left_out: joined.left_out })
     }
 

@@ -31,7 +31,9 @@ pub(crate) fn minimise(truths: &[f64], systems: usize) -> Optimum {
         }
         // The sum is 1 but for rounding, which would add up.
         let sum: f64 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= sum);
+        for weight in &mut weights {
+            *weight /= sum;
+        }
         steps += 1;
     }
 }
