@@ -38,6 +38,8 @@ pub struct Config {
     pub zero_shot: zero_shot::Params,
     /// Parameters of `linear-probe`.
     pub linear_probe: linear_probe::Params,
+    /// Parameters of `late-fusion`.
+    pub late_fusion: late_fusion::Params,
     /// Parameters of `evaluate`.
     pub evaluate: evaluate::Params,
 }

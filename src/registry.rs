@@ -10,6 +10,7 @@ pub const STAGES: &[Decl] = &[
     encode_clip::DECL,
     zero_shot::DECL,
     linear_probe::DECL,
+    late_fusion::DECL,
     evaluate::DECL,
 ];
 

@@ -13,6 +13,7 @@
 pub mod clips;
 pub mod evaluation;
 pub mod features;
+pub mod fusion;
 pub mod probe;
 pub mod system;
 pub mod zero_shot;
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, IoContext, Result};
 use crate::events::{Event, Reporter};
 use crate::key::FORMAT;
-use crate::run::sets::system::{Question, System, SystemStage, Verdicts};
+use crate::run::sets::system::{Judge, Question, System, SystemStage, Verdicts};
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::products::{Products, State};
@@ -80,6 +81,7 @@ fn stages(session: &Session) -> Vec<Box<dyn SetStage + '_>> {
     let stages: Vec<Box<dyn SetStage + '_>> = vec![
         Box::new(SystemStage { session, system: zero_shot::ZeroShot { session } }),
         Box::new(SystemStage { session, system: probe::LinearProbe { session } }),
+        Box::new(fusion::LateFusion { session }),
         Box::new(evaluation::Evaluate { session }),
     ];
     stages.into_iter().filter(|stage| session.wants(stage.decl())).collect()
@@ -141,7 +143,11 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
 /// What a system that was fitted in `store` says of every clip of the session's data set.
 pub fn judge(session: &Session, decl: &Decl, store: &WorkDir, during: &During<'_>) -> Result<Verdicts> {
     let questions = (0..session.dataset.items.len()).map(|item| Question { item, by_second: false });
-    system(session, decl)?.load(store)?.judge(&questions.collect::<Vec<_>>(), during)
+    let questions: Vec<Question> = questions.collect();
+    if decl.id == late_fusion::DECL.id {
+        return fusion::LateFusion { session }.load(store)?.judge(&questions, during);
+    }
+    system(session, decl)?.load(store)?.judge(&questions, during)
 }
 
 /// A system of a session by its declaration.

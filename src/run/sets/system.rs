@@ -229,7 +229,8 @@ pub fn tables(
     Ok(vec![(PREDICTIONS, clips), (PREDICTIONS_1S, seconds), (SUBMISSION, submission.into_bytes())])
 }
 
-fn list(left_out: &[[String; 2]]) -> Vec<u8> {
+/// [`LEFT_OUT`] of these ids and reasons.
+pub fn list(left_out: &[[String; 2]]) -> Vec<u8> {
     let mut table = csv::Writer::from_writer(Vec::new());
     let rows = [["id".to_string(), "why".to_string()]];
     for row in rows.iter().chain(left_out) {
