@@ -70,7 +70,9 @@ impl Network {
                 Tensor::cat(&[hidden, image], 1)?
             }
             (Some(width), None) => {
-                return Err(Error::BadInput(format!("the network takes image vectors of {width} numbers, none were given")));
+                return Err(Error::BadInput(format!(
+                    "the network takes image vectors of {width} numbers, none were given"
+                )));
             }
             (None, Some(_)) => return Err(Error::BadInput("image vectors for an audio-only network".into())),
         };
@@ -101,7 +103,11 @@ impl Network {
 
     fn features(&self, log_mel: &Tensor, mode: &mut Mode) -> Result<Tensor, Error> {
         let dims = log_mel.dims();
-        if dims.len() != 3 || dims[0] == 0 || dims[1] == 0 || dims[2] != self.config.n_mels || log_mel.dtype() != DType::F32
+        if dims.len() != 3
+            || dims[0] == 0
+            || dims[1] == 0
+            || dims[2] != self.config.n_mels
+            || log_mel.dtype() != DType::F32
         {
             return Err(Error::BadInput(format!(
                 "log-mel of shape {dims:?} ({:?}), the network takes [batch, frames, {}] (F32)",
