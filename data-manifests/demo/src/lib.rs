@@ -9,6 +9,7 @@
 pub mod checkpoint;
 pub mod data;
 pub mod scene;
+pub mod train;
 
 use std::fs;
 use std::io::Write;

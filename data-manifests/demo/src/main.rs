@@ -29,6 +29,21 @@ enum Command {
         #[arg(long)]
         broken: bool,
     },
+    /// Train a small CLIP on rendered pictures and captions, and write it with its card. Takes a quarter of an hour.
+    TrainClip {
+        /// Folder to write to.
+        #[arg(long)]
+        out: PathBuf,
+        /// Another seed gives other pictures, captions and weights; 0 is the demo's own and refused.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Updates of the weights.
+        #[arg(long, default_value_t = 1500)]
+        steps: usize,
+        /// Places of each class to render.
+        #[arg(long, default_value_t = 100)]
+        places: usize,
+    },
     /// Write a small CLIP checkpoint with random weights.
     Clip {
         /// Folder to write to.
@@ -48,6 +63,9 @@ fn main() -> anyhow::Result<()> {
             let outcome = demo::data::render(&demo::data::Request { out, clips, seed, broken })?;
             let seconds = start.elapsed().as_secs_f64();
             eprintln!("{shown}: {} clips rendered, {} kept, {seconds:.1} s", outcome.rendered, outcome.kept);
+        }
+        Command::TrainClip { out, seed, steps, places } => {
+            demo::train::run(&demo::train::Request { out, seed, steps, places }, |line| eprintln!("{line}"))?;
         }
         Command::Clip { out, seed } => {
             demo::checkpoint::write(&out, seed)?;
