@@ -1,11 +1,11 @@
-//! `demo data` renders the demo clips, `demo clip` writes the demo checkpoint.
+//! `demo data` renders the demo clips, `demo train-clip` trains the small CLIP that is committed for them.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
-/// Makes what the demo needs: clips through real encoders, and a small checkpoint with random weights.
+/// Makes what the demo needs: clips through real encoders, and the small CLIP that was trained for them.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -38,20 +38,11 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Updates of the weights.
-        #[arg(long, default_value_t = 1500)]
+        #[arg(long, default_value_t = 1000)]
         steps: usize,
         /// Places of each class to render.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 400)]
         places: usize,
-    },
-    /// Write a small CLIP checkpoint with random weights.
-    Clip {
-        /// Folder to write to.
-        #[arg(long)]
-        out: PathBuf,
-        /// Another seed gives other weights.
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
     },
 }
 
@@ -65,11 +56,7 @@ fn main() -> anyhow::Result<()> {
             eprintln!("{shown}: {} clips rendered, {} kept, {seconds:.1} s", outcome.rendered, outcome.kept);
         }
         Command::TrainClip { out, seed, steps, places } => {
-            demo::train::run(&demo::train::Request { out, seed, steps, places }, |line| eprintln!("{line}"))?;
-        }
-        Command::Clip { out, seed } => {
-            demo::checkpoint::write(&out, seed)?;
-            eprintln!("{}: CLIP image tower with random weights, seed {seed}", out.display());
+            demo::train::run(&demo::train::Request { out, seed, steps, places }, &mut |line| eprintln!("{line}"))?;
         }
     }
     Ok(())

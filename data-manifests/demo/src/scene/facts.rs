@@ -84,10 +84,8 @@ impl Facts {
     /// The facts of a clip of this seed.
     pub fn of(seed: u64, clip: &Clip) -> Facts {
         let look = Look::new(clip.scene, &mut clip.of_place(seed, "picture"));
-        let open = matches!(
-            clip.scene,
-            Scene::Park | Scene::PublicSquare | Scene::StreetPedestrian | Scene::StreetTraffic
-        );
+        let open =
+            matches!(clip.scene, Scene::Park | Scene::PublicSquare | Scene::StreetPedestrian | Scene::StreetTraffic);
         let vehicle = matches!(clip.scene, Scene::Bus | Scene::Metro | Scene::Tram);
         let crowd = match look.crowd {
             crowd if crowd < 0.75 => Some(Crowd::Few),

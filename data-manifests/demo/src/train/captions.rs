@@ -31,9 +31,13 @@ pub fn names(scene: Scene) -> &'static [&'static str] {
         Scene::Park => &["park", "urban park", "city park", "park with trees", "public garden"],
         Scene::PublicSquare => &["public square", "city square", "town square", "plaza", "square"],
         Scene::ShoppingMall => &["shopping mall", "indoor shopping mall", "shopping centre", "mall"],
-        Scene::StreetPedestrian => {
-            &["pedestrian street", "street pedestrian", "pedestrian zone", "street for pedestrians", "street without cars"]
-        }
+        Scene::StreetPedestrian => &[
+            "pedestrian street",
+            "street pedestrian",
+            "pedestrian zone",
+            "street for pedestrians",
+            "street without cars",
+        ],
         Scene::StreetTraffic => &[
             "street with traffic",
             "street traffic",
@@ -60,7 +64,7 @@ pub struct Caption {
 impl Caption {
     /// Whether everything that it says is so.
     pub fn is_true_of(&self, facts: &Facts) -> bool {
-        fn holds<T: PartialEq>(said: Option<T>, is: Option<T>) -> bool {
+        fn holds<T: PartialEq + Copy>(said: Option<T>, is: Option<T>) -> bool {
             said.is_none() || said == is
         }
         self.scene == facts.scene
@@ -84,10 +88,13 @@ impl Caption {
         }
         let mut noun = String::new();
         if let Some(crowd) = caption.crowd {
-            noun += pick(rng, match crowd {
-                Crowd::Few => &["quiet ", "almost empty "],
-                Crowd::Many => &["busy ", "crowded "],
-            });
+            noun += pick(
+                rng,
+                match crowd {
+                    Crowd::Few => &["quiet ", "almost empty "],
+                    Crowd::Many => &["busy ", "crowded "],
+                },
+            );
         }
         noun += pick(rng, names(scene));
         if let Some(colour) = caption.colour {

@@ -43,12 +43,12 @@ impl Card<'_> {
              about the real data set; a figure measured with it is a figure of the machinery.\n\n\
              ## Made by\n\n\
              ```\n\
-             cargo run --release -p demo -- train-clip --out data-manifests/demo/clip --seed {seed} --steps {steps} --places {places}\n\
+             RAYON_NUM_THREADS=1 cargo run --release -p demo -- train-clip --out data-manifests/demo/clip --seed {seed} --steps {steps} --places {places}\n\
              ```\n\n\
              in {minutes:.0} minutes on {threads} threads of a CPU. The same machine makes the same bytes again; another may sum in another order and end with\n\
              other weights and like figures.\n\n\
              | | |\n|---|---|\n\
-             | pictures | {pictures} rendered at 384x216 by seed {seed}: {places} places of each of ten classes, two pictures of each; no video codec |\n\
+             | pictures | {pictures} rendered at 384x216 by seed {seed}: {places} places of each of ten classes, one picture of each; no video codec |\n\
              | captions | written anew for each batch from what the generator knows: class, night, sky, crowd, colour of seats |\n\
              | picture tower | {image}x{image}, patches of {patch}, width {vw}, {vl} blocks, {vh} heads |\n\
              | text tower | width {tw}, {tl} blocks, {th} heads, {positions} positions, {vocabulary} tokens (byte-level BPE of the captions, lower case) |\n\

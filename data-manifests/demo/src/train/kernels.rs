@@ -197,7 +197,9 @@ mod tests {
 
     /// Values and gradients of a kernel and of the same thing composed of candle's own operations.
     fn compare(fast: impl Fn(&[Var]) -> Result<Tensor>, slow: impl Fn(&[Var]) -> Result<Tensor>) {
-        let var = |values: Vec<f32>, shape: &[usize]| Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap();
+        let var = |values: Vec<f32>, shape: &[usize]| {
+            Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+        };
         let vars = [var(ramp(4 * 3 * 16, 0.7), &[4, 3, 16]), var(ramp(16, 1.3), &[16]), var(ramp(16, 0.3), &[16])];
         let weigh = Tensor::from_vec(ramp(4 * 3 * 16, 2.1), (4, 3, 16), &Device::Cpu).unwrap();
         let [fast, slow] = [fast(&vars).unwrap(), slow(&vars).unwrap()].map(|y| {

@@ -40,10 +40,11 @@ pub struct Lessons<'a> {
 }
 
 /// Trains `model`; returns the mean loss of the last tenth of the steps.
-pub fn train(model: &Clip, lessons: &Lessons, recipe: &Recipe, seed: u64, mut tell: impl FnMut(String)) -> Result<f64> {
+pub fn train(model: &Clip, lessons: &Lessons, recipe: &Recipe, seed: u64, tell: &mut dyn FnMut(String)) -> Result<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let parameters = ParamsAdamW { beta2: 0.98, eps: 1e-6, ..ParamsAdamW::default() };
-    let of_rank = |matrices: bool| model.variables.values().filter(move |v| (v.rank() > 1) == matrices).cloned().collect();
+    let of_rank =
+        |matrices: bool| model.variables.values().filter(move |v| (v.rank() > 1) == matrices).cloned().collect();
     let mut matrices = AdamW::new(of_rank(true), ParamsAdamW { weight_decay: recipe.decay, ..parameters.clone() })?;
     let mut others = AdamW::new(of_rank(false), ParamsAdamW { weight_decay: 0.0, ..parameters })?;
     let (start, mut recent, mut last) = (Instant::now(), Vec::new(), Vec::new());
@@ -63,7 +64,11 @@ pub fn train(model: &Clip, lessons: &Lessons, recipe: &Recipe, seed: u64, mut te
         }
         if (step + 1) % 50 == 0 {
             let mean = recent.drain(..).sum::<f64>() / 50.0;
-            tell(format!("step {:5}  loss {mean:.3}  rate {rate:.1e}  {:.0} s", step + 1, start.elapsed().as_secs_f64()));
+            tell(format!(
+                "step {:5}  loss {mean:.3}  rate {rate:.1e}  {:.0} s",
+                step + 1,
+                start.elapsed().as_secs_f64()
+            ));
         }
     }
     Ok(last.iter().sum::<f64>() / last.len() as f64)
@@ -92,8 +97,10 @@ fn loss(model: &Clip, lessons: &Lessons, of_each: usize, rng: &mut ChaCha8Rng) -
     pixels.par_chunks_exact_mut(values).zip(&chosen).zip(&seeds).for_each(|((out, &n), &seed)| {
         album.varied(n, &model.shape, normalisation, &mut ChaCha8Rng::seed_from_u64(seed), out);
     });
-    let pixels = Tensor::from_vec(pixels, (chosen.len(), model.shape.patches(), model.shape.patch_len()), &Device::Cpu)?;
-    let texts: Vec<Vec<u32>> = captions.iter().map(|caption| encode(tokenizer, &caption.text)).collect::<Result<_>>()?;
+    let pixels =
+        Tensor::from_vec(pixels, (chosen.len(), model.shape.patches(), model.shape.patch_len()), &Device::Cpu)?;
+    let texts: Vec<Vec<u32>> =
+        captions.iter().map(|caption| encode(tokenizer, &caption.text)).collect::<Result<_>>()?;
     let truth: Vec<f32> = chosen
         .iter()
         .flat_map(|&n| captions.iter().map(move |caption| f32::from(u8::from(caption.is_true_of(&album.facts[n])))))

@@ -207,7 +207,8 @@ impl Clip {
         let kept = |x: &Tensor| if keep == tokens { Ok(x.clone()) } else { x.narrow(1, 0, keep)?.contiguous() };
         let split = |x: Tensor| x.reshape((batch, (), heads, width / heads))?.transpose(1, 2)?.contiguous();
         let normed = self.norm(&part("layer_norm1"), x)?;
-        let queries = (self.linear(&part("self_attn.q_proj"), &kept(&normed)?)? * (heads as f64 / width as f64).sqrt())?;
+        let queries =
+            (self.linear(&part("self_attn.q_proj"), &kept(&normed)?)? * (heads as f64 / width as f64).sqrt())?;
         let keys = split(self.linear(&part("self_attn.k_proj"), &normed)?)?;
         let values = split(self.linear(&part("self_attn.v_proj"), &normed)?)?;
         let mut weights = split(queries)?.matmul(&keys.t()?)?;

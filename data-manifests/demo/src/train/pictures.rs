@@ -62,7 +62,9 @@ impl Album {
         let checkpoint = Checkpoint::locate(&folder.path().to_string_lossy())?;
         let clips: Vec<Clip> = Scene::ALL
             .into_iter()
-            .flat_map(|scene| (0..places).flat_map(move |place| (0..each).map(move |segment| Clip { scene, place, segment })))
+            .flat_map(|scene| {
+                (0..places).flat_map(move |place| (0..each).map(move |segment| Clip { scene, place, segment }))
+            })
             .collect();
         let pictures = clips
             .par_iter()
@@ -103,7 +105,14 @@ impl Album {
     }
 
     /// A picture as patches: mirrored or not, moved by some pixels (edges repeat), with a little more grain.
-    pub fn varied(&self, n: usize, shape: &Shape, normalisation: &Normalisation, rng: &mut ChaCha8Rng, out: &mut [f32]) {
+    pub fn varied(
+        &self,
+        n: usize,
+        shape: &Shape,
+        normalisation: &Normalisation,
+        rng: &mut ChaCha8Rng,
+        out: &mut [f32],
+    ) {
         const SHIFT: i32 = 5;
         let mirrored = rng.random_bool(0.5);
         let (dx, dy) = (rng.random_range(-SHIFT..=SHIFT), rng.random_range(-SHIFT..=SHIFT));

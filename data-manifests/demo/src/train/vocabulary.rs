@@ -7,7 +7,9 @@
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::{AddedToken, Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, Trainer};
+use tokenizers::{
+    AddedToken, Model, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer, Trainer,
+};
 
 /// Starts every text.
 pub const START: &str = "<|startoftext|>";
@@ -100,4 +102,47 @@ fn byte_characters() -> Vec<char> {
     let rest = (0..=255_u8).filter(|byte| !printable(byte)).count() as u32;
     let plain = (0..=255_u8).filter(printable).map(char::from);
     plain.chain((0..rest).map(|n| char::from_u32(0x100 + n).expect("far below the surrogates"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn texts() -> Vec<String> {
+        let texts = ["a photo of a tram.", "a photo of a metro station, not a tram.", "two trams in a station"];
+        texts.repeat(3).into_iter().map(str::to_owned).collect()
+    }
+
+    fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+        tokenizer.encode(text, true).unwrap().get_ids().to_vec()
+    }
+
+    #[test]
+    fn a_tokenizer_is_the_same_every_time_and_has_no_unknown_text() {
+        let file = learn(&texts(), 40).unwrap();
+        for _ in 0..5 {
+            assert!(learn(&texts(), 40).unwrap() == file);
+        }
+        let tokenizer = load(&file).unwrap();
+        let size = tokenizer.get_vocab_size(true) as u32;
+        assert_eq!(tokenizer.token_to_id(START), Some(size - 2));
+        assert_eq!(tokenizer.token_to_id(END), Some(size - 1));
+        // CLIP's order: "!" is 0, its form at the end of a word 256, so "a" there is 320 as in every CLIP.
+        assert_eq!(ids(&tokenizer, "a!"), [size - 2, 320, 256, size - 1]);
+        for text in ["zebra", "naïve café 東京", "it's 42 don't!!", "\u{1F68B}"] {
+            let ids = ids(&tokenizer, text);
+            assert!(ids.len() > 2 && ids[1..ids.len() - 1].iter().all(|&id| id < size - 2), "{text}: {ids:?}");
+        }
+    }
+
+    #[test]
+    fn case_and_white_space_do_not_matter_and_the_text_comes_back() {
+        let tokenizer = load(&learn(&texts(), 40).unwrap()).unwrap();
+        assert_eq!(ids(&tokenizer, "A  Photo of\n a TRAM."), ids(&tokenizer, "a photo of a tram."));
+        assert_ne!(ids(&tokenizer, "a photo of a tram."), ids(&tokenizer, "a tram of a photo."));
+        let decoded = tokenizer.decode(&ids(&tokenizer, "a photo of a tram."), true).unwrap();
+        assert_eq!(decoded.replace("</w>", " ").trim_end(), "a photo of a tram .");
+    }
 }
