@@ -57,6 +57,8 @@ pub struct Params {
     /// Share of the groups (0 to 1, exclusive) that becomes `test` when the data set names no split. 0.3 is about the share of the
     /// official fold of TAU 2021 (3,645 of 12,291).
     pub test_fraction: f64,
+    /// Share of the training groups that becomes `val` where the data set names none; 0: none. Models are chosen on it.
+    pub val_fraction: f64,
     /// Another number gives another split of the same fraction.
     pub split_seed: u64,
     /// Where the data set names no group: the fields of the id, split at `-` and counted from 1, that together name it. `[2, 3]` makes `lisbon-1000`
@@ -68,7 +70,13 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Params { test_fraction: 0.3, split_seed: 0, group_fields: Vec::new(), city_fields: Vec::new() }
+        Params {
+            test_fraction: 0.3,
+            val_fraction: 0.1,
+            split_seed: 0,
+            group_fields: Vec::new(),
+            city_fields: Vec::new(),
+        }
     }
 }
 
@@ -76,6 +84,7 @@ impl Default for Params {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Spec {
     test_fraction: f64,
+    val_fraction: f64,
     split_seed: u64,
     group_fields: Vec<usize>,
     city_fields: Vec<usize>,
@@ -87,6 +96,9 @@ pub enum ParamsError {
     /// `test_fraction` would leave one side without a group.
     #[error("test_fraction is {0}; it must lie between 0 and 1, and be neither")]
     TestFraction(f64),
+    /// `val_fraction` would take every training group.
+    #[error("val_fraction is {0}; it must be at least 0 and below 1 (0: no validation part)")]
+    ValFraction(f64),
     /// Fields are counted from 1.
     #[error("group_fields or city_fields has a 0; the fields of an id are counted from 1")]
     GroupField,
@@ -98,11 +110,15 @@ impl Params {
         if !(self.test_fraction > 0.0 && self.test_fraction < 1.0) {
             return Err(ParamsError::TestFraction(self.test_fraction));
         }
+        if !(self.val_fraction >= 0.0 && self.val_fraction < 1.0) {
+            return Err(ParamsError::ValFraction(self.val_fraction));
+        }
         if self.group_fields.contains(&0) || self.city_fields.contains(&0) {
             return Err(ParamsError::GroupField);
         }
         Ok(Spec {
             test_fraction: self.test_fraction,
+            val_fraction: self.val_fraction,
             split_seed: self.split_seed,
             group_fields: self.group_fields.clone(),
             city_fields: self.city_fields.clone(),

@@ -4,6 +4,8 @@
 //! and the seed and on nothing else, so it stays where it is when items or groups are added. Hashes know nothing of classes, so a class with few
 //! groups can end up with all of them on one side; then the one group that costs least is moved (the train group with the lowest hash, or the test group with the
 //! highest), if that takes no other class's last one.
+//!
+//! A validation part is held out of the training part in the same way ([`hold_out`]), also where the data set names train and test.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,6 +69,54 @@ pub fn assign(items: &mut [Item], test_fraction: f64, seed: u64) -> Vec<String> 
     }
     notes.extend(lacking);
     notes
+}
+
+/// Groups that a class must have in `train` before one of them may be taken for `val`: with fewer, what is learnt suffers more
+/// than the choice of a model gains.
+const ENOUGH_GROUPS: usize = 3;
+
+/// Turns whole groups of `train` into `val`, for a data set that names no `val`: models are chosen on them, so that `test` is only
+/// looked at once. Each class with at least three groups gives one at least; no class gives its last. Says what was done.
+pub fn hold_out(items: &mut [Item], val_fraction: f64, seed: u64) -> Option<String> {
+    let in_train = |item: &Item| item.split.as_deref() == Some("train");
+    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for item in items.iter().filter(|item| in_train(item)) {
+        groups.entry(group_name(item)).or_default().insert(item.label.clone().unwrap_or_default());
+    }
+    // Of each class: groups in all, groups held out.
+    let mut counts: BTreeMap<&String, (usize, usize)> = BTreeMap::new();
+    for class in groups.values().flatten() {
+        counts.entry(class).or_default().0 += 1;
+    }
+    // Independent of the hash that may have made the test split, or no group would be left below the fraction.
+    let hashed = groups.iter().map(|(group, classes)| (unit_hash(&format!("val {group}"), seed), group, classes));
+    let mut order: Vec<(f64, &String, &BTreeSet<String>)> = hashed.collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut held: BTreeSet<&String> = BTreeSet::new();
+    for (hash, group, classes) in order {
+        let mut of = classes.iter().map(|class| counts[class]);
+        let affordable = of.clone().all(|(all, taken)| all >= ENOUGH_GROUPS && all - taken > 1);
+        if affordable && (hash < val_fraction || of.any(|(_, taken)| taken == 0)) {
+            held.insert(group);
+            for class in classes {
+                counts.entry(class).or_default().1 += 1;
+            }
+        }
+    }
+    let mut count = 0;
+    for item in items.iter_mut().filter(|item| in_train(item)) {
+        if held.contains(&group_name(item)) {
+            item.split = Some("val".to_owned());
+            count += 1;
+        }
+    }
+    (count > 0).then(|| {
+        format!(
+            "the data set names no validation part; {count} training items are val, {} of {} groups",
+            held.len(),
+            groups.len()
+        )
+    })
 }
 
 /// The group of an item; the prefixes keep a group `x` and a lone item `x` apart.

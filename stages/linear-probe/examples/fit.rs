@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         params.tolerance = tolerance.parse()?;
     }
     if let Some(c) = rest.get(1) {
-        params.c = c.parse()?;
+        params.c = vec![c.parse()?];
     }
     let spec = params.resolve()?;
     let start = Instant::now();

@@ -41,6 +41,32 @@ pub enum Error {
          or leave its items out of the manifest"
     )]
     EmptyClass(String),
+    /// Fewer groups than parts to cut them into.
+    #[error(
+        "{groups} training group(s) cannot be cut into {folds} folds to choose c from: \
+         lower folds, name a `val` split, or give a single c in [linear-probe]"
+    )]
+    FewerGroupsThanFolds {
+        /// Groups of the training clips.
+        groups: usize,
+        /// [`Params::folds`](crate::Params::folds).
+        folds: usize,
+    },
+    /// A class that would be missing from the fit while its only group is held out.
+    #[error(
+        "class `{0}` has fewer than two training groups, so none can be held out to choose c: \
+         name a `val` split, or give a single c in [linear-probe]"
+    )]
+    LoneGroup(String),
+    /// Without a `val` split each fit lacks another part of the training clips.
+    #[error(
+        "refit = false needs a `val` split: with folds there is no single fit to keep; \
+         set refit = true, or give a single c in [linear-probe]"
+    )]
+    NothingToKeep,
+    /// A single fit was asked for.
+    #[error("{0} values of c, where a single fit takes one: let `train` choose")]
+    SeveralC(usize),
     /// A label outside of the list of classes.
     #[error("training item {item} has class number {class}, but there are {classes} classes")]
     BadLabel {
@@ -81,8 +107,13 @@ impl Classify for Error {
         match self {
             Error::TooShort { .. } | Error::NoPictures => Cause::TooShort,
             Error::BadEmbedding { .. } | Error::NotFinite { .. } | Error::Overflow => Cause::Corrupt,
-            Error::NoItems | Error::TooFewClasses(_) | Error::EmptyClass(_) => Cause::Missing,
-            Error::BadLabel { .. } | Error::Shape { .. } => Cause::Internal,
+            Error::NoItems
+            | Error::TooFewClasses(_)
+            | Error::EmptyClass(_)
+            | Error::FewerGroupsThanFolds { .. }
+            | Error::LoneGroup(_)
+            | Error::NothingToKeep => Cause::Missing,
+            Error::SeveralC(_) | Error::BadLabel { .. } | Error::Shape { .. } => Cause::Internal,
         }
     }
 }

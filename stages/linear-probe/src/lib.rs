@@ -20,14 +20,25 @@
 //!
 //! # Which vector stands for a clip
 //!
-//! A clip has an embedding per second. [`Params::frame`] says which one is used ([`represent`]): a picture number, counted
-//! from 1 like the file names of `extract-frames` (the reference uses picture `05`, the last frame before 4.5 s), or
-//! `"mean"`. A clip with too few pictures is an error of that clip, never replaced by another picture.
+//! A clip has an embedding per second. [`Params::frame`] says which are used ([`represent`]): a picture number, counted
+//! from 1 like the file names of `extract-frames` (the reference uses picture `05`, the last frame before 4.5 s), `"mean"`, or
+//! `"all"`: every picture is a training row with the clip's label, and the clip's probabilities are the mean of its pictures'
+//! ([`Probe::clip_probabilities`]). A clip with too few pictures is an error of that clip, never replaced by another picture.
+//! A decision per second is the probe applied to each picture ([`represent_each`], [`Probe::probabilities`]), whatever `frame` says.
+//!
+//! # Which `c`
+//!
+//! One `c` is fitted on all clips of [`Params::train_splits`] (`train` and `val` by default; nothing is chosen, so nothing must be
+//! held out). Of several, [`train`] takes the one with the smallest log loss ([`Params::select_by`]: or the highest
+//! accuracy) on held-out clips: those of the split `val`, fitting on the other training clips; or, where the data set has none, on each of
+//! [`Params::folds`] parts of whole groups in turn ([`folds`](Params::folds) are made as scikit-learn's `StratifiedGroupKFold` makes them; every
+//! held-out clip counts once). The best is fitted again on all of `train_splits`. `test` is refused as a training split, so it never takes part.
+//! `c` is not scaled with the number of clips, as in scikit-learn's `LogisticRegressionCV`.
 //!
 //! # Output
 //!
 //! A [`Probe`]: `coef` `[K][D]`, `intercept` `[K]` (sum 0: adding a constant to all intercepts changes no probability),
-//! the classes in their order, and how the fit ended. As JSON it can be used without this program:
+//! the classes in their order, how the fit ended, and of several `c` every one with its figures ([`Selection`]). As JSON it can be used without this program:
 //!
 //! ```python
 //! m = json.load(open("model.json")); s = m["scaler"] or {"mean": 0, "scale": 1}      # x: [n, D] embeddings
@@ -39,36 +50,43 @@
 //!
 //! f64 throughout, by L-BFGS from zero, on centred features: the free intercept absorbs the shift, so the optimum stays
 //! where it is, and it takes 3 to 10 times fewer iterations on embeddings with a common offset, as CLIP's have. Rows are
-//! summed in a fixed number of strips, in order, so the thread count changes no bit of the result. Labels and embeddings
+//! summed in a fixed number of strips, in order, so the thread count changes no bit of the result. Of several `c` each fit starts where
+//! the next smaller one ended; the fit that is kept starts from zero. Labels and embeddings
 //! are honoured exactly as given; the order of the training items changes only rounding. A fit that did not come down to
 //! the tolerance is kept and says so ([`Probe::warning`]).
 //!
 //! # History of `version`
 //!
 //! 1. First version.
+//! 2. `val` is fitted by default, too; several `c`; `frame = "all"`; the model file says `c` and how it was chosen.
 
 use contract::{Decl, Kind};
 
+mod clips;
 mod error;
+mod folds;
 mod lbfgs;
 mod objective;
 mod params;
 mod probe;
 mod represent;
+mod select;
 mod standardizer;
 #[cfg(test)]
 mod tests;
 
+pub use clips::Clips;
 pub use error::Error;
-pub use params::{Frame, Params, ParamsError, Spec};
+pub use params::{Frame, Params, ParamsError, SelectBy, Spec};
 pub use probe::{Probe, fit};
-pub use represent::represent;
+pub use represent::{represent, represent_each};
+pub use select::{Fold, HeldOutBy, Selection, Tried, train};
 pub use standardizer::Standardizer;
 
 /// The declaration of the stage.
 pub const DECL: Decl = Decl {
     id: "linear-probe",
-    version: 1,
+    version: 2,
     kind: Kind::Set,
     inputs: &["encode-clip"],
     summary: "CLIP embeddings of labelled clips -> a linear classifier and its class probabilities for every clip",

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::lbfgs::{self, Limits};
 use crate::objective::{Objective, softmax_in_place};
 use crate::standardizer::moments;
-use crate::{Error, Spec, Standardizer};
+use crate::{Error, Selection, Spec, Standardizer};
 
 /// A fitted linear probe; its JSON is the model file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,10 @@ pub struct Probe {
     pub training_items: Vec<usize>,
     /// How the vectors were chosen and fitted.
     pub spec: Spec,
+    /// The inverse strength of the penalty of this fit: the only value of the specification, or the chosen one.
+    pub c: f64,
+    /// How `c` was chosen; `None` where there was only one.
+    pub selection: Option<Selection>,
     /// What is applied to a vector before the weights; `None`: nothing.
     pub scaler: Option<Standardizer>,
     /// Weights, `[K][D]`.
@@ -30,10 +34,32 @@ pub struct Probe {
     pub converged: bool,
 }
 
-/// Fits the probe to `x` (`[n][D]`, finite) with the class numbers `y` (`[n]`, indices into `classes`).
+/// Fits the probe to `x` (`[n][D]`, finite) with the class numbers `y` (`[n]`, indices into `classes`) and the one `c` of the
+/// specification; to choose among several is what [`train`](crate::train) does.
 ///
 /// A fit that stops short of the tolerance is returned with `converged: false`; show [`Probe::warning`].
 pub fn fit(x: &[f32], y: &[usize], classes: &[String], spec: &Spec) -> Result<Probe, Error> {
+    match spec.c[..] {
+        [c] => fit_from(x, y, classes, c, spec, None).map(|fit| fit.probe),
+        _ => Err(Error::SeveralC(spec.c.len())),
+    }
+}
+
+/// A fit, and the minimum in the coordinates of the optimiser: where the fit of the next `c` starts.
+pub(crate) struct Fit {
+    pub(crate) probe: Probe,
+    pub(crate) point: Vec<f64>,
+}
+
+/// [`fit`], from `start` or from zero.
+pub(crate) fn fit_from(
+    x: &[f32],
+    y: &[usize],
+    classes: &[String],
+    c: f64,
+    spec: &Spec,
+    start: Option<Vec<f64>>,
+) -> Result<Fit, Error> {
     let training_items = check(x, y, classes)?;
     let (dim, k, n) = (x.len() / y.len(), classes.len(), y.len() as f64);
     let scaler = spec.standardize.then(|| Standardizer::fit(x, dim));
@@ -43,7 +69,7 @@ pub fn fit(x: &[f32], y: &[usize], classes: &[String], spec: &Spec) -> Result<Pr
         None => vec![1.0; dim],
     };
     // scikit-learn's binomial penalty, see the crate's documentation
-    let penalty = if k == 2 { 2.0 } else { 1.0 } / (spec.c * n);
+    let penalty = if k == 2 { 2.0 } else { 1.0 } / (c * n);
 
     // a bound on the diagonal of the Hessian at W = 0, b = 0, where every class has the probability 1/K
     let widest = variance.iter().zip(&factor).map(|(variance, factor)| variance * factor * factor).fold(1.0, f64::max);
@@ -52,7 +78,7 @@ pub fn fit(x: &[f32], y: &[usize], classes: &[String], spec: &Spec) -> Result<Pr
     let mut objective = Objective::new(x, y, k, &mean, &factor, penalty);
     let minimum = lbfgs::minimize(
         |point, gradient| objective.evaluate(point, gradient),
-        vec![0.0; k * (dim + 1)],
+        start.unwrap_or_else(|| vec![0.0; k * (dim + 1)]),
         curvature,
         Limits { max_iter: spec.max_iter, tolerance: spec.tolerance },
     );
@@ -72,17 +98,20 @@ pub fn fit(x: &[f32], y: &[usize], classes: &[String], spec: &Spec) -> Result<Pr
     for b in &mut intercept {
         *b -= middle;
     }
-    Ok(Probe {
+    let probe = Probe {
         classes: classes.to_vec(),
         training_items,
         spec: spec.clone(),
+        c,
+        selection: None,
         scaler,
         coef,
         intercept,
         iterations: minimum.iterations,
         gradient_norm: minimum.gradient_norm,
         converged: minimum.gradient_norm <= spec.tolerance,
-    })
+    };
+    Ok(Fit { probe, point: minimum.point })
 }
 
 /// Everything that [`fit`] asks of its arguments; the number of items of each class.
@@ -143,6 +172,28 @@ impl Probe {
             softmax_in_place(out);
         }
         Ok(probabilities)
+    }
+
+    /// The class probabilities of a clip with the vectors `x`, `[vectors][D]` as [`represent`](crate::represent) gives them: the mean of
+    /// its vectors' probabilities, `[K]`. The mean of probabilities, not of their logarithms, so that one second that is
+    /// certain of something else cannot overrule all others.
+    pub fn clip_probabilities(&self, x: &[f32]) -> Result<Vec<f64>, Error> {
+        let rows = self.probabilities(x)?;
+        let k = self.classes.len();
+        let mut mean = vec![0.0; k];
+        for row in rows.chunks_exact(k) {
+            mean.iter_mut().zip(row).for_each(|(total, p)| *total += p);
+        }
+        let n = rows.len() / k;
+        if n == 0 {
+            return Err(Error::NoPictures);
+        }
+        if n > 1 {
+            for total in &mut mean {
+                *total /= n as f64;
+            }
+        }
+        Ok(mean)
     }
 
     /// What a person should know of a fit that did not converge, and what to do.

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use proptest::prelude::*;
 
+mod selection;
+
 use crate::lbfgs::{Limits, minimize};
 use crate::objective::Objective;
 use crate::{DECL, Error, Frame, Params, Probe, Spec, Standardizer, fit, represent};
@@ -46,7 +48,8 @@ fn spec() -> Spec {
 }
 
 fn fit_case(case: &Case, tolerance: f64) -> Probe {
-    let spec = Params { c: case.c, standardize: case.standardize, tolerance, ..Params::default() }.resolve().unwrap();
+    let spec =
+        Params { c: vec![case.c], standardize: case.standardize, tolerance, ..Params::default() }.resolve().unwrap();
     fit(&case.x, &case.y, &names(case.classes), &spec).unwrap()
 }
 
@@ -316,7 +319,7 @@ fn bad_input_says_what_is_wrong() {
     assert!(message(&x, &[0, 1, 2, 0], &two).contains("item 2 has class number 2, but there are 2 classes"));
     assert!(message(&x, &[0, 1, 0], &two).contains("4 values cannot be split into 3 items"));
     assert!(message(&[0.0, 1.0, f32::NAN, 3.0], &[0, 1], &two).contains("feature 0 of item 1 is NaN"));
-    let tiny = Params { c: 1e-310, ..Params::default() }.resolve().unwrap();
+    let tiny = Params { c: vec![1e-310], ..Params::default() }.resolve().unwrap();
     assert_eq!(fit(&x, &[0, 1, 0, 1], &two, &tiny), Err(Error::Overflow));
     // the largest f32 values do not overflow in f64, but no tolerance can be reached with them
     let huge = fit(&[-3e38, 3e38, -2e38, 2e38], &[0, 1, 0, 1], &two, &spec()).unwrap().warning().unwrap();
@@ -331,17 +334,28 @@ fn bad_input_says_what_is_wrong() {
 #[test]
 fn the_table_is_checked() {
     let resolve = |params: Params| params.resolve().unwrap_err().to_string();
-    assert_eq!(resolve(Params { c: 0.0, ..Params::default() }), "c = 0: must be a number greater than 0");
+    assert_eq!(resolve(Params { c: vec![0.0], ..Params::default() }), "c = 0: must be a number greater than 0");
     assert!(resolve(Params { tolerance: f64::NAN, ..Params::default() }).starts_with("tolerance = NaN"));
     assert!(resolve(Params { max_iter: 0, ..Params::default() }).contains("at least one iteration"));
     assert!(resolve(Params { train_splits: vec![], ..Params::default() }).contains("name at least one split"));
+    let with_test = vec!["train".to_owned(), "test".to_owned()];
+    assert!(resolve(Params { train_splits: with_test, ..Params::default() }).contains("cannot be judged by it"));
+    assert!(resolve(Params { c: vec![], ..Params::default() }).starts_with("c = []"));
+    assert!(resolve(Params { c: vec![1.0, -1.0], ..Params::default() }).starts_with("c = -1"));
+    assert!(resolve(Params { folds: 1, ..Params::default() }).starts_with("folds = 1: at least 2"));
 
     let read = |text: &str| serde_json::from_str::<Params>(text);
     assert_eq!(read("{}").unwrap(), Params::default());
     assert_eq!(read(r#"{"frame": "mean"}"#).unwrap().frame, Frame::Mean);
     for text in [r#"{"frame": 0}"#, r#"{"frame": -1}"#, r#"{"frame": "middle"}"#, r#"{"frame": 5.5}"#] {
         let error = read(text).unwrap_err().to_string();
-        assert!(error.contains("expected a picture number counted from 1, such as 5, or \"mean\""), "{error}");
+        assert!(error.contains("expected a picture number counted from 1, such as 5, \"mean\" or \"all\""), "{error}");
+    }
+    assert_eq!(read(r#"{"frame": "all"}"#).unwrap().frame, Frame::All);
+    assert_eq!(read(r#"{"c": [1, 0.5]}"#).unwrap().c, [1.0, 0.5]);
+    for text in [r#"{"c": "0.5"}"#, r#"{"c": true}"#] {
+        let error = read(text).unwrap_err().to_string();
+        assert!(error.contains("expected a number such as 0.316, or a list such as [0.1, 1.0]"), "{error}");
     }
     assert!(read(r#"{"C": 1.0}"#).unwrap_err().to_string().contains("unknown field `C`"));
 
@@ -349,7 +363,7 @@ fn the_table_is_checked() {
     let spec = Params { train_splits: splits, ..Params::default() }.resolve().unwrap();
     assert_eq!(
         serde_json::to_string(&spec).unwrap(),
-        r#"{"c":0.316,"max_iter":1000,"tolerance":1e-6,"frame":5,"normalize":false,"standardize":false,"train_splits":["train","val"]}"#
+        r#"{"c":0.316,"select_by":"log-loss","folds":5,"seed":0,"refit":true,"max_iter":1000,"tolerance":1e-6,"frame":5,"normalize":false,"standardize":false,"train_splits":["train","val"]}"#
     );
 }
 
@@ -361,7 +375,7 @@ fn the_version_stands_for_these_values() {
     let digits: Vec<String> = probe.coef[0].iter().chain(&probe.intercept).map(|value| format!("{value:.6}")).collect();
     assert_eq!(
         (DECL.version, digits.join(" ").as_str()),
-        (1, "0.166149 0.698293 -0.240950 -0.574051 0.655390 -0.724889 0.069499"),
+        (2, "0.166149 0.698293 -0.240950 -0.574051 0.655390 -0.724889 0.069499"),
         "the output changed: bump `version` of linear-probe and say why in its history"
     );
 }

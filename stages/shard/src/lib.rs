@@ -5,6 +5,8 @@
 //! Nothing has variable length, nothing is compressed, every dataset carries Fletcher-32, and any h5py opens it as it
 //! is. `LAYOUT.md`, beside this crate's `Cargo.toml`, describes every name.
 //!
+//! Beside it, [`per_clip`] reads and writes the layout of one dataset per clip that others keep such features in.
+//!
 //! # Invariants
 //!
 //! - **Same items, same bytes.** No times, no host, no order of arrival: two writers that push the same items with the
@@ -36,6 +38,7 @@ mod element;
 mod error;
 mod layout;
 mod merge;
+pub mod per_clip;
 mod reader;
 mod stored;
 mod superblock;

@@ -88,3 +88,40 @@ fn parameters_out_of_range_are_errors() {
     assert_eq!(Params { group_fields: vec![0], ..Params::default() }.resolve(), Err(ParamsError::GroupField));
     assert!(toml::from_str::<Params>("test_fracton = 0.2").is_err());
 }
+
+fn in_split<'a>(items: &'a [Item], split: &'a str) -> impl Iterator<Item = &'a Item> {
+    items.iter().filter(move |item| item.split.as_deref() == Some(split))
+}
+
+#[test]
+fn a_validation_part_is_whole_groups_of_train_with_one_of_each_class_at_least() {
+    let mut items = many(90);
+    split::assign(&mut items, 0.3, 0);
+    let test_before: Vec<String> = in_split(&items, "test").map(|i| i.id.clone()).collect();
+    let note = split::hold_out(&mut items, 0.1, 0).expect("something was held out");
+    assert!(note.contains("training items are val"), "{note}");
+    let groups = |split: &str| in_split(&items, split).map(|i| i.group.clone()).collect::<BTreeSet<_>>();
+    assert!(groups("val").is_disjoint(&groups("train")) && groups("val").is_disjoint(&groups("test")));
+    for class in ["a", "b", "c"] {
+        for split in ["train", "val"] {
+            assert!(in_split(&items, split).any(|i| i.label.as_deref() == Some(class)), "{class} in {split}");
+        }
+    }
+    assert_eq!(test_before, in_split(&items, "test").map(|i| i.id.clone()).collect::<Vec<_>>(), "test is as it was");
+    let share = groups("val").len() as f64 / (groups("val").len() + groups("train").len()) as f64;
+    assert!((0.02..0.25).contains(&share), "{share}");
+}
+
+#[test]
+fn a_class_with_few_training_groups_gives_none() {
+    let mut items: Vec<Item> = (0..2).map(|n| item("rare", &format!("r{n}"), n)).collect();
+    items.extend((0..9).map(|n| item("common", &format!("c{n}"), n)));
+    for item in &mut items {
+        item.split = Some("train".into());
+    }
+    split::hold_out(&mut items, 0.5, 0).expect("of the common class");
+    assert!(in_split(&items, "val").all(|i| i.label.as_deref() == Some("common")));
+    assert!(in_split(&items, "train").any(|i| i.label.as_deref() == Some("common")), "never all of a class");
+    let mut two = items.drain(..2).collect::<Vec<_>>();
+    assert_eq!(split::hold_out(&mut two, 0.5, 0), None);
+}

@@ -57,7 +57,10 @@ fn the_full_size_is_read_in_no_time() {
             lines(&data, root.path())[0],
             "airport-lisbon-0-0 video/airport-lisbon-0-0.mp4 TAU-development.audio.1/audio/airport-lisbon-0-0.wav airport lisbon-0 train"
         );
-        assert_eq!(data.notes, ["the split is the official fold 1"], "no torn groups, nothing left out");
+        assert_eq!(data.notes.len(), 2, "no torn groups, nothing left out: {:?}", data.notes);
+        assert_eq!(data.notes[0], "the split is the official fold 1");
+        assert!(data.notes[1].starts_with("the data set names no validation part; "), "{}", data.notes[1]);
+        assert_eq!(data.items[0].city.as_deref(), Some("lisbon"));
     }
 }
 

@@ -7,6 +7,7 @@ mod determinism;
 mod foreign;
 mod memory;
 mod merging;
+mod per_clip;
 mod python;
 mod refusals;
 mod round_trip;
