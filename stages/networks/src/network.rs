@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 
 use crate::config::{Architecture, Config};
+use crate::mobilenet::MobileNet;
 use crate::parameters::Variable;
 use crate::resnet::ResNet;
 use crate::{Error, Mode};
@@ -20,6 +21,7 @@ pub struct Network {
 #[derive(Debug)]
 enum Body {
     ResNet(ResNet),
+    Mn(MobileNet),
 }
 
 impl Network {
@@ -27,7 +29,10 @@ impl Network {
     pub fn new(config: &Config, seed: u64, device: &Device) -> Result<Network, Error> {
         config.check()?;
         let (body, variables) = match config.architecture {
-            Architecture::Mn { .. } => return Err(Error::UnknownArchitecture(config.architecture.name())),
+            Architecture::Mn { tenths } => {
+                let (net, variables) = MobileNet::new(config, f64::from(tenths) / 10.0, seed, device)?;
+                (Body::Mn(net), variables)
+            }
             _ => {
                 let (net, variables) = ResNet::new(config, seed, device)?;
                 (Body::ResNet(net), variables)
@@ -44,18 +49,19 @@ impl Network {
     /// Logits `[B, K]` of log-mel `[B, T, M]` (f32) and, where the network sees, image vectors `[B, D]`.
     pub fn forward(&self, log_mel: &Tensor, image: Option<&Tensor>, mut mode: Mode) -> Result<Tensor, Error> {
         let feature = self.features(log_mel, &mut mode)?;
-        let hidden = self.hidden(&feature, mode)?;
-        self.last(&hidden, image)
+        self.last(&self.hidden(&feature, mode)?, image)
     }
 
     /// What the last layer hears, `[B, H]`, of pooled features `[B, E]` ([`Network::embed`]).
     pub fn hidden(&self, feature: &Tensor, mut mode: Mode) -> Result<Tensor, Error> {
         Ok(match &self.body {
             Body::ResNet(net) => net.hidden(feature, &mut mode)?,
+            Body::Mn(net) => net.hidden(feature, &mut mode)?,
         })
     }
 
-    /// Logits `[B, K]`: the last layer of [`Network::hidden`] and, where the network sees, image vectors `[B, D]`.
+    /// Logits `[B, K]`: the last layer of what it hears ([`Network::hidden`]) and, where the network sees, of image vectors
+    /// `[B, D]`.
     pub fn last(&self, hidden: &Tensor, image: Option<&Tensor>) -> Result<Tensor, Error> {
         let joined = match (self.config.image_width, image) {
             (None, None) => hidden.clone(),
@@ -70,12 +76,15 @@ impl Network {
                 Tensor::cat(&[hidden, image], 1)?
             }
             (Some(width), None) => {
-                return Err(Error::BadInput(format!("the network takes image vectors of {width} numbers, none were given")));
+                return Err(Error::BadInput(format!(
+                    "the network takes image vectors of {width} numbers, none were given"
+                )));
             }
             (None, Some(_)) => return Err(Error::BadInput("image vectors for an audio-only network".into())),
         };
         Ok(match &self.body {
             Body::ResNet(net) => net.head(&joined)?,
+            Body::Mn(net) => net.head(&joined)?,
         })
     }
 
@@ -83,6 +92,7 @@ impl Network {
     pub fn last_layer(&self) -> &'static str {
         match &self.body {
             Body::ResNet(_) => "fc",
+            Body::Mn(_) => "classifier.5",
         }
     }
 
@@ -93,15 +103,19 @@ impl Network {
 
     /// Length `E` of [`Network::embed`]'s vector.
     pub fn embedding_width(&self) -> usize {
-        match self.config.architecture {
-            Architecture::ResNet50 => 2048,
-            _ => 512,
+        match &self.body {
+            Body::ResNet(net) => net.width(),
+            Body::Mn(net) => net.width(),
         }
     }
 
     fn features(&self, log_mel: &Tensor, mode: &mut Mode) -> Result<Tensor, Error> {
         let dims = log_mel.dims();
-        if dims.len() != 3 || dims[0] == 0 || dims[1] == 0 || dims[2] != self.config.n_mels || log_mel.dtype() != DType::F32
+        if dims.len() != 3
+            || dims[0] == 0
+            || dims[1] == 0
+            || dims[2] != self.config.n_mels
+            || log_mel.dtype() != DType::F32
         {
             return Err(Error::BadInput(format!(
                 "log-mel of shape {dims:?} ({:?}), the network takes [batch, frames, {}] (F32)",
@@ -111,6 +125,7 @@ impl Network {
         }
         Ok(match &self.body {
             Body::ResNet(net) => net.embed(log_mel, mode)?,
+            Body::Mn(net) => net.embed(log_mel, mode)?,
         })
     }
 
