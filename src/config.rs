@@ -34,6 +34,8 @@ pub struct Config {
     pub log_mel: log_mel::Params,
     /// Parameters of `encode-clip`.
     pub encode_clip: encode_clip::Params,
+    /// Parameters of `zero-shot`.
+    pub zero_shot: zero_shot::Params,
     /// Parameters of `linear-probe`.
     pub linear_probe: linear_probe::Params,
     /// Parameters of `evaluate`.
@@ -46,6 +48,8 @@ pub struct Config {
 pub struct Run {
     /// Whether `run all` keeps the pictures as files. Off: they only pass through memory.
     pub keep_frames: bool,
+    /// Stages that `all` leaves out and that no other stage brings. Named on the command line they still run.
+    pub skip: Vec<String>,
     /// `auto` (a GPU where the build and the machine have one), `cpu`, or `cuda:N`.
     pub device: encode_clip::DeviceChoice,
     /// Pictures per call of the encoder.
@@ -64,6 +68,7 @@ impl Default for Run {
     fn default() -> Self {
         Run {
             keep_frames: false,
+            skip: Vec::new(),
             device: encode_clip::DeviceChoice::Auto,
             batch_size: 32,
             jobs: 0,

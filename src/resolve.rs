@@ -1,7 +1,7 @@
 //! From parameters as written to stages ready to run: every preset expanded, every model found, every key template made.
 //! Nothing is decoded or computed here, and nothing is written but the digest cache.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contract::{Cause, ColumnSpec, Decl, Failure, Item, Rows};
 use serde_json::{Value, json};
@@ -95,6 +95,8 @@ pub struct Science {
     pub log_mel: Option<log_mel::Spec>,
     /// The encoder, where it is asked for.
     pub clip: Option<ClipScience>,
+    /// The zero-shot classifier.
+    pub zero_shot: zero_shot::Spec,
     /// The probe.
     pub probe: linear_probe::Spec,
     /// The evaluation.
@@ -130,6 +132,7 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         pictures_template,
         log_mel: None,
         clip: None,
+        zero_shot: config.zero_shot.resolve().map_err(|e| refuse(zero_shot::DECL.id, &e))?,
         probe: config.linear_probe.resolve().map_err(|e| refuse(linear_probe::DECL.id, &e))?,
         evaluate: config.evaluate.resolve().map_err(|e| refuse(evaluate::DECL.id, &e))?,
         stages: Vec::new(),
@@ -138,6 +141,8 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         if let Some(imported) = Imported::read(work, decl.id)? {
             if decl.id == log_mel::DECL.id {
                 science.log_mel = Some(imported_log_mel(config, &imported)?);
+            } else if wants(&zero_shot::DECL) {
+                science.clip = Some(text_side(config, &imported)?);
             }
             let (template, columns) = (imported.template(decl.id)?, imported.columns(decl));
             science.stages.push(ItemStage { decl, source: Source::Imported, template, columns, pictures: None });
@@ -164,7 +169,7 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
             let spec = config.encode_clip.resolve().map_err(|e| refuse(decl.id, &e))?;
             let checkpoint =
                 encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(decl.id, &e))?;
-            let facts = json!({ "model": model_digest(&checkpoint, digests)? });
+            let facts = json!({ "model": files_digest(&checkpoint.files(), digests)? });
             let inputs = json!({ "frames": frames_template.value() });
             let template = Template::new(decl.id, decl.version, &spec, &facts, &inputs);
             // Asked for here so that a checkpoint that cannot say how to prepare pictures is refused before any work.
@@ -191,11 +196,29 @@ fn imported_log_mel(config: &Config, imported: &Imported) -> Result<log_mel::Spe
     Err(Error::Stage { stage: log_mel::DECL.id, message })
 }
 
-/// BLAKE3 over names and contents of the model's files.
-fn model_digest(checkpoint: &encode_clip::Checkpoint, digests: &Digests) -> Result<Value> {
+/// The checkpoint whose text side is compared with imported embeddings: it must be the one that they were made with, which only their
+/// dimension can contradict.
+fn text_side(config: &Config, imported: &Imported) -> Result<ClipScience> {
+    let id = encode_clip::DECL.id;
+    let spec = config.encode_clip.resolve().map_err(|e| refuse(id, &e))?;
+    let checkpoint = encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(id, &e))?;
+    encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(id, &e))?;
+    let dimension = checkpoint.describe().projection_dim;
+    if dimension == imported.width {
+        return Ok(ClipScience { spec, checkpoint });
+    }
+    let message = format!(
+        "the imported embeddings have {} numbers, those of `{}` have {dimension}: zero-shot needs the model that they were made with",
+        imported.width, config.encode_clip.model
+    );
+    Err(Error::Stage { stage: id, message })
+}
+
+/// BLAKE3 over names and contents of a model's files.
+pub(crate) fn files_digest(files: &[PathBuf], digests: &Digests) -> Result<Value> {
     let mut hasher = blake3::Hasher::new();
-    for path in checkpoint.files() {
-        let digest = digests.digest(&path).at("read", &path)?;
+    for path in files {
+        let digest = digests.digest(path).at("read", path)?;
         let name = path.file_name().expect("a file").to_string_lossy();
         hasher.update(format!("{name}\0{}\n", hex(&digest)).as_bytes());
     }

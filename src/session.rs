@@ -31,8 +31,18 @@ pub struct Session {
 
 impl Session {
     /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
-    pub fn open(config: Config, mut selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
-        let mut dataset = discover::discover(config.data()?, &config.discover)?;
+    pub fn open(config: Config, selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
+        let dataset = discover::discover(config.data()?, &config.discover)?;
+        Self::of(config, selected, dataset, set_aside)
+    }
+
+    /// The same for a data set that is known already.
+    pub fn of(
+        config: Config,
+        mut selected: Vec<&'static Decl>,
+        mut dataset: Dataset,
+        set_aside: bool,
+    ) -> Result<Session> {
         let work = config.work_dir();
         let mut imported = Vec::new();
         for decl in crate::registry::item_stages() {
@@ -52,6 +62,13 @@ impl Session {
             .map(|stage| plan_stage(stage, &dataset.items, &work, &digests, look))
             .collect::<Result<_>>()?;
         Ok(Session { config, selected, dataset, work, digests, science, plans })
+    }
+}
+
+impl Session {
+    /// Whether this stage is selected.
+    pub fn wants(&self, stage: &Decl) -> bool {
+        self.selected.iter().any(|decl| decl.id == stage.id)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::key::{Difference, Template, differences, hex};
 use crate::plan::{ItemState, Reason, StagePlan};
 use crate::resolve::Source;
-use crate::run::sets;
+use crate::run::sets::{self, Standing};
 use crate::session::Session;
 use crate::store::products::State;
 use crate::{exit, registry};
@@ -30,7 +30,8 @@ pub(super) struct Options {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
     let keep_frames = config.run.keep_frames || options.stage == extract_frames::DECL.id;
-    let selected = registry::select(std::slice::from_ref(&options.stage), keep_frames).map_err(Error::Usage)?;
+    let selected =
+        registry::select(std::slice::from_ref(&options.stage), keep_frames, &config.run.skip).map_err(Error::Usage)?;
     let session = Session::open(config, selected, false)?;
     let plan = session.plans.iter().find(|plan| plan.decl.id == options.stage);
     match (plan, &options.item) {
@@ -39,8 +40,8 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             if options.json { print_json(&answer)? } else { print(&answer.text())? }
         }
         (None, None) if options.stage != "all" => {
-            for (_, state) in sets::states(&session)?.iter().filter(|(stage, _)| *stage == options.stage) {
-                print(&explain_set(&options.stage, state))?;
+            for standing in sets::standings(&session)?.iter().filter(|standing| standing.stage == options.stage) {
+                print(&explain_set(standing))?;
             }
         }
         (None, Some(_)) => {
@@ -140,8 +141,10 @@ impl Answer {
     }
 }
 
-fn explain_set(stage: &str, state: &State) -> String {
-    match state {
+fn explain_set(standing: &Standing) -> String {
+    let stage = standing.stage;
+    match &standing.state {
+        State::Current if standing.inputs_change => format!("{stage}: due: what it reads is about to be made anew\n"),
         State::Current => format!("{stage}: up to date\n"),
         State::New => format!("{stage}: due: never run\n"),
         State::Damaged(product) => format!("{stage}: due: {product} is missing or damaged\n"),

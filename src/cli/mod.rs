@@ -6,6 +6,7 @@ mod export;
 mod failures;
 mod gc;
 mod import;
+mod predict;
 mod run;
 mod status;
 mod verify;
@@ -40,6 +41,8 @@ Examples:
 enum Command {
     /// Run stages and what they need; finished work is never done twice
     Run(run::Options),
+    /// Judge new clips by a system that was trained: one line of JSON each
+    Predict(predict::Options),
     /// Show what is done and what is left
     Status(status::Options),
     /// Say why an item, or a whole stage, is or is not up to date
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(options) => run::execute(&options),
+        Command::Predict(options) => predict::execute(&options),
         Command::Status(options) => status::execute(&options),
         Command::Explain(options) => explain::execute(&options),
         Command::Failures(options) => failures::execute(&options),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::events::{Event, Reporter};
+use crate::events::{Event, Reporter, TrainingProgress};
 use crate::ui::{duration, plural};
 
 /// How many failures are told one by one before only their number is.
@@ -26,6 +26,8 @@ struct State {
     last_line: Instant,
     start: Instant,
     failures_told: usize,
+    /// Of the network that is being trained.
+    training: Option<ProgressBar>,
 }
 
 struct Stage {
@@ -48,6 +50,7 @@ impl Human {
                 last_line: now,
                 start: now,
                 failures_told: 0,
+                training: None,
             }),
             every: Duration::from_secs_f64(every),
         }
@@ -69,6 +72,27 @@ impl State {
     fn clear_bars(&mut self) {
         for stage in self.stages.values() {
             stage.bar.finish_and_clear();
+        }
+        if let Some(bar) = self.training.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// On a terminal a bar over the steps, elsewhere a line every few seconds and one for the last step.
+    fn show_training(&mut self, stage: &str, progress: &TrainingProgress, every: Duration) {
+        match &self.bars {
+            Some(bars) => {
+                let bar = self.training.get_or_insert_with(|| {
+                    bars.add(ProgressBar::new(progress.steps as u64).with_style(training_style(stage)))
+                });
+                bar.set_position(progress.step as u64);
+                bar.set_message(training_words(progress));
+            }
+            None if self.last_line.elapsed() >= every || progress.step == progress.steps => {
+                self.last_line = Instant::now();
+                self.say(&format!("  {stage:<15} {}", training_words(progress)));
+            }
+            None => {}
         }
     }
 
@@ -151,6 +175,7 @@ impl Reporter for Human {
             }
             Event::Shard { .. } | Event::Part { .. } => {}
             Event::Warning { message } => state.say(&format!("warning: {message}")),
+            Event::Training { stage, progress } => state.show_training(stage, progress, self.every),
             Event::SetStage { stage, reused, summary } => {
                 state.clear_bars();
                 let how = if *reused { "up to date: " } else { "" };
@@ -180,6 +205,28 @@ impl Reporter for Human {
             }
         }
     }
+}
+
+/// `epoch 3/20 · loss 1.234 · lr 2.4e-4 · 12.3 clips/s · val loss 1.100, accuracy 61.0% · 45 s left`
+fn training_words(p: &TrainingProgress) -> String {
+    let val = match (p.val_loss, p.val_accuracy) {
+        (Some(loss), Some(accuracy)) => format!(" · val loss {loss:.3}, accuracy {:.1}%", accuracy * 100.0),
+        _ => String::new(),
+    };
+    format!(
+        "epoch {}/{} · loss {:.3} · lr {:.1e} · {:.1} clips/s{val} · {} left",
+        p.epoch,
+        p.epochs,
+        p.loss,
+        p.learning_rate,
+        p.clips_per_second,
+        duration(p.seconds_left)
+    )
+}
+
+fn training_style(stage: &str) -> ProgressStyle {
+    let template = format!("  {stage:<15} [{{bar:20}}] {{msg}}");
+    ProgressStyle::with_template(&template).expect("a fixed template").progress_chars("=> ")
 }
 
 fn style(stage: &str) -> ProgressStyle {

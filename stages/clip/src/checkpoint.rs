@@ -2,31 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
+use hf_hub::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::config::{self, VisionConfig};
-use crate::preprocess::{self, PreprocessorConfig};
+use crate::config::{self, TextConfig, VisionConfig};
+use crate::hub::{self, Hub};
+use crate::weights::{self, Part};
 
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const INDEX: &str = "model.safetensors.index.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
-/// Checkpoints whose safetensors file is not on the hub's main branch, and the revision that has it.
-const REVISIONS: [(&str, &str); 1] = [("openai/clip-vit-base-patch32", "refs/pr/15")];
+/// Where a checkpoint says how it wants its pictures; the first that says something wins, as in transformers.
+pub const PREPROCESSING: [&str; 2] = ["processor_config.json", "preprocessor_config.json"];
 
 /// A CLIP checkpoint that was found: its files, and its configuration already read.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     name: String,
     config: VisionConfig,
-    preprocessor: Option<PreprocessorConfig>,
+    /// The text of `config.json`: what it says of the text tower is only looked at where that is wanted.
+    config_text: String,
+    preprocessing: Vec<(String, String)>,
     config_files: Vec<PathBuf>,
     weight_files: Vec<PathBuf>,
+    /// `tokenizer.json`, where it was found beside the rest.
+    tokenizer: Option<PathBuf>,
+    /// Where else `tokenizer.json` may be.
+    hub: Option<Hub>,
 }
 
 /// What is worth telling of a checkpoint.
@@ -52,12 +58,36 @@ pub struct ModelInfo {
     pub parameters: usize,
 }
 
+/// What is worth telling of a checkpoint's text side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TextInfo {
+    /// The hub name, or the last part of the folder's path.
+    pub name: String,
+    /// As in [`ModelInfo`].
+    pub random_weights: bool,
+    /// Values of one feature.
+    pub projection_dim: usize,
+    /// Tokens of the vocabulary.
+    pub vocab_size: usize,
+    /// Most tokens of one prompt, first and last included.
+    pub positions: usize,
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Transformer blocks.
+    pub layers: usize,
+    /// Attention heads of each block.
+    pub heads: usize,
+    /// Parameters of the text tower, its projection and `logit_scale`.
+    pub parameters: usize,
+}
+
 impl Checkpoint {
     /// Finds the checkpoint that `model` names.
     ///
     /// - A folder: `config.json`, `preprocessor_config.json` (or `processor_config.json`), and `model.safetensors`, or
     ///   `model.safetensors.index.json` with its parts, or any other `*.safetensors` files that together hold the tensors.
     ///   What starts with `.`, `/` or `~`, or exists, is a path and never looked up on the hub.
+    ///   `tokenizer.json` is needed for prompts only.
     /// - A hub name, `owner/name` or `owner/name@revision`: first the local cache (`HF_HUB_CACHE`, `HF_HOME`, or
     ///   `~/.cache/huggingface`), which needs no network; then a download into it, unless `HF_HUB_OFFLINE` is set.
     pub fn locate(model: &str) -> Result<Checkpoint, Error> {
@@ -77,7 +107,7 @@ impl Checkpoint {
         if model.starts_with(['.', '/', '~']) || path.exists() {
             return Self::from_folder(model, path);
         }
-        let Some((name, revision)) = hub_name(model) else {
+        let Some((name, revision)) = hub::parse(model) else {
             return Err(Error::NotFound {
                 model: model.into(),
                 message:
@@ -89,14 +119,17 @@ impl Checkpoint {
             let message = "there is no home folder for the hub's cache: set HF_HOME, or make `model` a folder".into();
             return Err(Error::NotFound { model: model.into(), message });
         };
-        let hub = Hub { name, cache, offline };
-        let found = hub.checkpoint(revision).or_else(|first| match (revision, fallback_revision(name)) {
-            (None, Some(other)) => hub.checkpoint(Some(other)).map_err(|_| first),
+        let mut hub = Hub { name: name.to_owned(), revision: revision.map(str::to_owned), cache, offline };
+        let found = hub.checkpoint().or_else(|first| match (revision, hub::fallback_revision(name)) {
+            (None, Some(other)) => {
+                hub.revision = Some(other.to_owned());
+                hub.checkpoint().map_err(|_| first)
+            }
             _ => Err(first),
         });
         let (config_files, weight_files) =
-            found.map_err(|reason| Error::NotFound { model: model.into(), message: how_to_get(name, &reason) })?;
-        Self::open(name.to_owned(), config_files, weight_files)
+            found.map_err(|reason| Error::NotFound { model: model.into(), message: hub::how_to_get(name, &reason) })?;
+        Self::open(name.to_owned(), config_files, weight_files, None, Some(hub))
     }
 
     fn from_folder(model: &str, folder: &Path) -> Result<Checkpoint, Error> {
@@ -112,7 +145,7 @@ impl Checkpoint {
             return Err(not_found("the folder has no config.json".into()));
         }
         let mut config_files = vec![config];
-        config_files.extend(preprocess::FILES.iter().map(|f| folder.join(f)).filter(|f| f.is_file()));
+        config_files.extend(PREPROCESSING.iter().map(|f| folder.join(f)).filter(|f| f.is_file()));
         let weights = if folder.join(WEIGHTS).is_file() {
             vec![folder.join(WEIGHTS)]
         } else if folder.join(INDEX).is_file() {
@@ -135,37 +168,103 @@ impl Checkpoint {
             }));
         }
         let name = fs::canonicalize(folder).ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
-        Self::open(name.unwrap_or_else(|| model.to_owned()), config_files, weights)
+        let tokenizer = Some(folder.join(TOKENIZER)).filter(|f| f.is_file());
+        Self::open(name.unwrap_or_else(|| model.to_owned()), config_files, weights, tokenizer, None)
     }
 
-    fn open(name: String, config_files: Vec<PathBuf>, weight_files: Vec<PathBuf>) -> Result<Checkpoint, Error> {
-        let mut config = None;
-        let mut preprocessor = BTreeMap::new();
+    fn open(
+        name: String,
+        config_files: Vec<PathBuf>,
+        weight_files: Vec<PathBuf>,
+        tokenizer: Option<PathBuf>,
+        hub: Option<Hub>,
+    ) -> Result<Checkpoint, Error> {
+        let mut config_text = String::new();
+        let mut preprocessing = Vec::new();
         for path in &config_files {
             let file = file_name(path);
             if file == config::FILE {
-                config = Some(VisionConfig::parse(&read_text(path)?)?);
-            } else if file != INDEX
-                && let Some(found) = PreprocessorConfig::parse(&file, &read_text(path)?)?
-            {
-                preprocessor.insert(file, found);
+                config_text = read_text(path)?;
+            } else if file != INDEX {
+                preprocessing.push((file, read_text(path)?));
             }
         }
-        let config = config.expect("config.json is the first of the files");
-        // The first of preprocess::FILES wins, as in transformers.
-        let preprocessor = preprocess::FILES.iter().find_map(|file| preprocessor.remove(*file));
-        Ok(Checkpoint { name, config, preprocessor, config_files, weight_files })
+        let config = VisionConfig::parse(&config_text)?;
+        Ok(Checkpoint { name, config, config_text, preprocessing, config_files, weight_files, tokenizer, hub })
     }
 
-    /// Every file whose bytes can influence an embedding, configuration first; their digests belong in the cache key.
+    /// Every file whose bytes can influence an image embedding, configuration first; their digests belong in the cache key.
     pub fn files(&self) -> Vec<PathBuf> {
         self.config_files.iter().chain(&self.weight_files).cloned().collect()
+    }
+
+    /// Every file whose bytes can influence a text feature: configuration, `tokenizer.json`, weights. Their digests belong in the key of
+    /// whatever is made of prompts. An error where there is no text tower or no tokenizer.
+    pub fn text_files(&self) -> Result<Vec<PathBuf>, Error> {
+        self.text_config()?;
+        let mut files: Vec<PathBuf> =
+            self.config_files.iter().filter(|f| !PREPROCESSING.contains(&file_name(f).as_str())).cloned().collect();
+        files.push(self.tokenizer_file()?);
+        files.extend(self.weight_files.iter().cloned());
+        Ok(files)
+    }
+
+    /// `tokenizer.json`: beside the other files, or for a hub name in the hub's cache, or downloaded into it.
+    pub fn tokenizer_file(&self) -> Result<PathBuf, Error> {
+        if let Some(file) = &self.tokenizer {
+            return Ok(file.clone());
+        }
+        let absent = |message: String| Error::NoTokenizer { model: self.name.clone(), message };
+        match &self.hub {
+            Some(hub) => hub.tokenizer().map_err(absent),
+            None => Err(absent(
+                "copy it beside config.json from where the checkpoint comes from; vocab.json and merges.txt become one with \
+                 transformers: CLIPTokenizerFast.from_pretrained(folder).save_pretrained(folder)"
+                    .into(),
+            )),
+        }
+    }
+
+    /// The shape of the text tower; an error where `config.json` describes none, or one that is not supported.
+    pub fn text_config(&self) -> Result<TextConfig, Error> {
+        TextConfig::parse(&self.config_text)?.ok_or_else(|| Error::NoTextTower {
+            model: self.name.clone(),
+            reason: "model_type in config.json is \"clip_vision_model\"".into(),
+        })
+    }
+
+    /// Whether the weight files hold the whole text tower and `logit_scale`, from their headers alone: cheap enough to be asked before any
+    /// long work.
+    pub fn check_text(&self) -> Result<TextConfig, Error> {
+        let config = self.text_config()?;
+        match weights::check(&self.weight_files, Part::Text, &weights::of_text(&config)) {
+            Err(Error::MissingTensor { tensor, file, .. }) => {
+                let reason = format!("{file} lacks the tensor {tensor}");
+                Err(Error::NoTextTower { model: self.name.clone(), reason })
+            }
+            checked => checked.map(|()| config),
+        }
+    }
+
+    /// What is worth telling of its text side.
+    pub fn describe_text(&self) -> Result<TextInfo, Error> {
+        let config = self.text_config()?;
+        Ok(TextInfo {
+            name: self.name.clone(),
+            random_weights: self.config.random_weights,
+            projection_dim: config.projection_dim,
+            vocab_size: config.vocab_size,
+            positions: config.max_position_embeddings,
+            hidden_size: config.hidden_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            parameters: parameters(&weights::of_text(&config)),
+        })
     }
 
     /// What is worth telling of it.
     pub fn describe(&self) -> ModelInfo {
         let config = &self.config;
-        let parameters = crate::weights::expected(config).values().map(|shape| shape.iter().product::<usize>()).sum();
         ModelInfo {
             name: self.name.clone(),
             random_weights: config.random_weights,
@@ -175,7 +274,7 @@ impl Checkpoint {
             hidden_size: config.hidden_size,
             layers: config.num_hidden_layers,
             heads: config.num_attention_heads,
-            parameters,
+            parameters: parameters(&weights::of_image(config)),
         }
     }
 
@@ -184,15 +283,19 @@ impl Checkpoint {
         &self.config
     }
 
-    /// How the checkpoint wants pictures prepared, if it says so.
-    pub fn preprocessor(&self) -> Option<&PreprocessorConfig> {
-        self.preprocessor.as_ref()
+    /// Name and text of those of [`PREPROCESSING`] that it has, in that order.
+    pub fn preprocessing(&self) -> &[(String, String)] {
+        &self.preprocessing
     }
 
     /// The files with the tensors.
     pub(crate) fn weight_files(&self) -> &[PathBuf] {
         &self.weight_files
     }
+}
+
+fn parameters(shapes: &weights::Shapes) -> usize {
+    shapes.values().map(|shape| shape.iter().product::<usize>()).sum()
 }
 
 /// The last part of a path, which is all that messages name of it.
@@ -204,7 +307,7 @@ fn read_text(path: &Path) -> Result<String, Error> {
     fs::read_to_string(path).map_err(|e| Error::Unreadable { file: file_name(path), message: e.kind().to_string() })
 }
 
-fn parts_of_index(path: &Path) -> Result<BTreeSet<String>, Error> {
+pub(crate) fn parts_of_index(path: &Path) -> Result<BTreeSet<String>, Error> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
@@ -229,116 +332,6 @@ fn safetensors_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     files.sort();
     Ok(files)
-}
-
-/// `owner/name` or `name`, and the revision behind an `@`.
-fn hub_name(model: &str) -> Option<(&str, Option<&str>)> {
-    let (name, revision) = match model.split_once('@') {
-        Some((name, revision)) => (name, Some(revision)),
-        None => (model, None),
-    };
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-            && !part.starts_with('.')
-    };
-    let valid = name.split('/').count() <= 2
-        && name.split('/').all(plain)
-        && revision.is_none_or(|r| !r.is_empty() && !r.contains(".."));
-    valid.then_some((name, revision))
-}
-
-fn fallback_revision(name: &str) -> Option<&'static str> {
-    REVISIONS.iter().find(|(known, _)| *known == name).map(|(_, revision)| *revision)
-}
-
-fn how_to_get(name: &str, reason: &str) -> String {
-    let folder = name.rsplit('/').next().unwrap_or(name);
-    let revision = fallback_revision(name).map(|r| format!(" --revision {r}")).unwrap_or_default();
-    format!(
-        "it is no folder here; as a hub name: {reason}. Looked for {}, {} and {WEIGHTS} (or {INDEX}). \
-         Where there is a network, fetch them with `hf download {name}{revision} config.json preprocessor_config.json {WEIGHTS} --local-dir {folder}`, \
-         copy the folder here, and set `model = \"./{folder}\"`",
-        config::FILE,
-        preprocess::FILES[1],
-    )
-}
-
-/// One repository of the hub, seen through its cache.
-struct Hub<'a> {
-    name: &'a str,
-    cache: Cache,
-    offline: bool,
-}
-
-impl Hub<'_> {
-    /// The configuration files and the weight files of a revision; an error is the reason in words.
-    fn checkpoint(&self, revision: Option<&str>) -> Result<(Vec<PathBuf>, Vec<PathBuf>), String> {
-        let repo = Repo::with_revision(self.name.into(), RepoType::Model, revision.unwrap_or("main").into());
-        if let Some(files) = self.cached(&repo) {
-            return Ok(files);
-        }
-        if self.offline {
-            return Err("it is not in the local cache of the hub, and HF_HUB_OFFLINE forbids a download".into());
-        }
-        let api = ApiBuilder::from_cache(self.cache.clone())
-            .with_endpoint(std::env::var("HF_ENDPOINT").unwrap_or_else(|_| "https://huggingface.co".into()))
-            .with_progress(false)
-            .build()
-            .map_err(|e| format!("no connection to the hub could be prepared ({e})"))?;
-        download(&api.repo(repo))
-    }
-
-    /// What the cache has, if that is all that is needed.
-    fn cached(&self, repo: &Repo) -> Option<(Vec<PathBuf>, Vec<PathBuf>)> {
-        let cache = self.cache.repo(repo.clone());
-        let mut config_files = vec![cache.get(config::FILE)?];
-        config_files.extend(preprocess::FILES.iter().filter_map(|file| cache.get(file)));
-        if config_files.len() == 1 {
-            return None; // The hub may still have the preprocessing.
-        }
-        if let Some(weights) = cache.get(WEIGHTS) {
-            return Some((config_files, vec![weights]));
-        }
-        let index = cache.get(INDEX)?;
-        let weights = parts_of_index(&index).ok()?.iter().map(|part| cache.get(part)).collect::<Option<_>>()?;
-        config_files.push(index);
-        Some((config_files, weights))
-    }
-}
-
-fn download(repo: &ApiRepo) -> Result<(Vec<PathBuf>, Vec<PathBuf>), String> {
-    let failed =
-        |file: &str, e: ApiError| format!("it is not in the local cache, and the download of {file} failed ({e})");
-    let optional = |file: &str| match repo.get(file) {
-        Ok(path) => Ok(Some(path)),
-        Err(e) if is_absent(&e) => Ok(None),
-        Err(e) => Err(failed(file, e)),
-    };
-    let mut config_files = vec![repo.get(config::FILE).map_err(|e| failed(config::FILE, e))?];
-    for file in preprocess::FILES {
-        config_files.extend(optional(file)?);
-    }
-    if let Some(weights) = optional(WEIGHTS)? {
-        return Ok((config_files, vec![weights]));
-    }
-    let Some(index) = optional(INDEX)? else {
-        return Err(format!("this revision has neither {WEIGHTS} nor {INDEX}"));
-    };
-    let parts = parts_of_index(&index).map_err(|e| e.to_string())?;
-    config_files.push(index);
-    let weights = parts.iter().map(|part| repo.get(part).map_err(|e| failed(part, e))).collect::<Result<_, _>>()?;
-    Ok((config_files, weights))
-}
-
-/// Whether the hub answered that there is no such file, as opposed to not answering.
-fn is_absent(error: &ApiError) -> bool {
-    match error {
-        ApiError::RequestError(e) => e.to_string().contains("404"),
-        ApiError::TooManyRetries(e) => is_absent(e),
-        ApiError::IoError(e) => e.kind() == ErrorKind::NotFound,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

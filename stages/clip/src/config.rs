@@ -1,4 +1,4 @@
-//! `config.json` of a checkpoint: the shape of the image tower, with the defaults of HF transformers for keys that are left out.
+//! `config.json` of a checkpoint: the shapes of its towers, with the defaults of HF transformers for keys that are left out.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -20,6 +20,54 @@ pub enum Activation {
     /// `x * Φ(x)`, by the error function: LAION's checkpoints.
     #[serde(rename = "gelu")]
     Gelu,
+}
+
+/// The shape of a stack of transformer blocks, the same for both towers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stack {
+    /// Width of the tokens.
+    pub width: usize,
+    /// Width of the perceptrons' middle layer.
+    pub middle: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Number of attention heads; divides `width`.
+    pub heads: usize,
+    /// Activation of the perceptrons.
+    pub activation: Activation,
+    /// Added to the variance in the layer norms.
+    pub eps: f64,
+}
+
+impl Stack {
+    /// Width of one attention head.
+    pub fn head_dim(&self) -> usize {
+        self.width / self.heads
+    }
+
+    fn check(&self) -> Result<(), String> {
+        within(&[
+            ("hidden_size", self.width, 1 << 16),
+            ("intermediate_size", self.middle, 1 << 18),
+            ("num_hidden_layers", self.layers, 1 << 10),
+            ("num_attention_heads", self.heads, 1 << 10),
+        ])?;
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(format!("hidden_size {} is no multiple of num_attention_heads {}", self.width, self.heads));
+        }
+        if !(self.eps > 0.0 && self.eps < 1.0) {
+            return Err(format!("layer_norm_eps is {}, outside of 0..1", self.eps));
+        }
+        Ok(())
+    }
+}
+
+/// Whether each of these named numbers is at least 1 and at most its limit.
+fn within(sizes: &[(&str, usize, usize)]) -> Result<(), String> {
+    match sizes.iter().find(|(_, value, limit)| *value == 0 || value > limit) {
+        Some((name, value, limit)) => Err(format!("{name} is {value}, outside of 1..={limit}")),
+        None => Ok(()),
+    }
 }
 
 /// The shape of the image tower and its projection.
@@ -63,30 +111,22 @@ impl VisionConfig {
         3 * self.patch_size * self.patch_size
     }
 
-    /// Width of one attention head.
-    pub fn head_dim(&self) -> usize {
-        self.hidden_size / self.num_attention_heads
-    }
-
     /// Reads the text of `config.json`.
     pub fn parse(json: &str) -> Result<VisionConfig, Error> {
         let bad = |message: String| Error::Config { file: FILE.into(), message };
         let root: Map<String, Value> = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
         let model_type = root.get("model_type").and_then(Value::as_str).unwrap_or_default();
         let (vision, projection_dim) = match model_type {
-            "clip" => (vision_of_full(&root)?, root.get("projection_dim").cloned()),
-            "clip_vision_model" => (root.clone(), root.get("projection_dim").cloned()),
+            "clip" => (part_of_full(&root, ["vision_config_dict", "vision_config"])?, root.get("projection_dim")),
+            "clip_vision_model" => (root.clone(), root.get("projection_dim")),
             other => {
                 return Err(bad(format!(
-                    "model_type is {other:?}; this stage reads \"clip\" and \"clip_vision_model\" (checkpoints in the layout of Hugging Face transformers)"
+                    "model_type is {other:?}; this program reads \"clip\" and \"clip_vision_model\" (checkpoints in the layout of Hugging Face transformers)"
                 )));
             }
         };
         let keys: Keys = serde_json::from_value(Value::Object(vision)).map_err(|e| bad(e.to_string()))?;
-        let projection_dim = match projection_dim {
-            None | Some(Value::Null) => DEFAULT_PROJECTION_DIM,
-            Some(value) => serde_json::from_value(value).map_err(|e| bad(format!("projection_dim: {e}")))?,
-        };
+        let projection_dim = projection(projection_dim)?;
         let config = VisionConfig {
             hidden_size: keys.hidden_size,
             intermediate_size: keys.intermediate_size,
@@ -106,30 +146,27 @@ impl VisionConfig {
         Ok(config)
     }
 
+    /// The shape of its blocks.
+    pub fn stack(&self) -> Stack {
+        Stack {
+            width: self.hidden_size,
+            middle: self.intermediate_size,
+            layers: self.num_hidden_layers,
+            heads: self.num_attention_heads,
+            activation: self.activation,
+            eps: self.layer_norm_eps,
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
-        let sizes = [
-            ("hidden_size", self.hidden_size, 1 << 16),
-            ("intermediate_size", self.intermediate_size, 1 << 18),
-            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
-            ("num_attention_heads", self.num_attention_heads, 1 << 10),
+        self.stack().check()?;
+        within(&[
             ("image_size", self.image_size, 1 << 13),
             ("patch_size", self.patch_size, 1 << 13),
             ("projection_dim", self.projection_dim, 1 << 16),
-        ];
-        for (name, value, limit) in sizes {
-            if value == 0 || value > limit {
-                return Err(format!("{name} is {value}, outside of 1..={limit}"));
-            }
-        }
-        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            let (width, heads) = (self.hidden_size, self.num_attention_heads);
-            return Err(format!("hidden_size {width} is no multiple of num_attention_heads {heads}"));
-        }
+        ])?;
         if self.patch_size > self.image_size {
             return Err(format!("patch_size {} is larger than image_size {}", self.patch_size, self.image_size));
-        }
-        if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
-            return Err(format!("layer_norm_eps is {}, outside of 0..1", self.layer_norm_eps));
         }
         Ok(())
     }
@@ -137,19 +174,28 @@ impl VisionConfig {
 
 const DEFAULT_PROJECTION_DIM: usize = 512;
 
-/// The vision part of a full CLIP config. Old files carry a `vision_config_dict` beside `vision_config`; transformers lets it win.
-fn vision_of_full(root: &Map<String, Value>) -> Result<Map<String, Value>, Error> {
-    for key in ["vision_config_dict", "vision_config"] {
+/// The width of the embeddings of both towers; in a full model it stands at the top.
+fn projection(value: Option<&Value>) -> Result<usize, Error> {
+    match value {
+        None | Some(Value::Null) => Ok(DEFAULT_PROJECTION_DIM),
+        Some(value) => usize::deserialize(value)
+            .map_err(|e| Error::Config { file: FILE.into(), message: format!("projection_dim: {e}") }),
+    }
+}
+
+/// One tower's part of a full CLIP config. Old files carry a `…_config_dict` beside `…_config`; transformers lets it win.
+fn part_of_full(root: &Map<String, Value>, keys: [&str; 2]) -> Result<Map<String, Value>, Error> {
+    for key in keys {
         match root.get(key) {
             None | Some(Value::Null) => {}
-            Some(Value::Object(vision)) => return Ok(vision.clone()),
+            Some(Value::Object(part)) => return Ok(part.clone()),
             Some(_) => return Err(Error::Config { file: FILE.into(), message: format!("{key} is not an object") }),
         }
     }
     Ok(Map::new())
 }
 
-/// The keys that shape the tower; defaults are those of transformers' `CLIPVisionConfig`. Others do not change the values.
+/// The keys that shape the image tower; defaults are those of transformers' `CLIPVisionConfig`. Others do not change the values.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Keys {
@@ -196,6 +242,9 @@ impl Side {
         }
     }
 }
+
+mod text;
+pub use text::{EndOfText, TextConfig};
 
 #[cfg(test)]
 mod tests;

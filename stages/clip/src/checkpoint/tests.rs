@@ -1,8 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use hf_hub::api::sync::ApiBuilder;
+use hf_hub::{Repo, RepoType};
+
 use super::*;
-use crate::config::Activation;
-use crate::fixture;
+use crate::config::{Activation, EndOfText};
+use crate::fixture::{self, copy_of};
+use crate::hub::download;
 
 fn locate(model: &str, cache: &Path) -> Result<Checkpoint, Error> {
     Checkpoint::locate_in(model, Some(Cache::new(cache.to_owned())), true)
@@ -32,7 +36,7 @@ fn a_folder_with_one_file() {
         parameters: 76_656,
     };
     assert_eq!(checkpoint.describe(), info);
-    assert!(checkpoint.preprocessor().is_some());
+    assert_eq!(checkpoint.preprocessing().len(), 1);
 }
 
 #[test]
@@ -41,7 +45,7 @@ fn a_folder_with_parts_and_an_index() {
     let (index, parts) = (INDEX, ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]);
     assert_eq!(names(&checkpoint), ["config.json", "processor_config.json", index, parts[0], parts[1]]);
     assert_eq!(checkpoint.config().activation, Activation::Gelu);
-    assert!(checkpoint.preprocessor().is_some());
+    assert_eq!(checkpoint.preprocessing().len(), 1);
 }
 
 #[test]
@@ -53,18 +57,61 @@ fn a_folder_with_parts_and_no_index() {
     assert_eq!(checkpoint.files().len(), 4);
 }
 
-fn copy_of(name: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(fixture::path(name)).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-    }
-    folder
+#[test]
+fn the_text_side() {
+    let checkpoint = Checkpoint::locate(fixture::path("pair-gelu-legacy").to_str().unwrap()).unwrap();
+    let text: Vec<String> = checkpoint.text_files().unwrap().iter().map(|f| file_name(f)).collect();
+    let parts = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    assert_eq!(text, ["config.json", INDEX, TOKENIZER, parts[0], parts[1]]);
+    assert!(!names(&checkpoint).contains(&TOKENIZER.to_owned()), "the tokenizer is in no key of pictures");
+    let info = TextInfo {
+        name: "pair-gelu-legacy".into(),
+        random_weights: true,
+        projection_dim: 16,
+        vocab_size: 159,
+        positions: 21,
+        hidden_size: 24,
+        layers: 2,
+        heads: 3,
+        parameters: 13_713,
+    };
+    assert_eq!(checkpoint.describe_text().unwrap(), info);
+    assert_eq!(checkpoint.check_text().unwrap().end_of_text, EndOfText::Highest);
+}
+
+#[test]
+fn a_text_side_that_is_wrong_does_not_hinder_the_image_side() {
+    let folder = copy_of("pair-quick-gelu");
+    let file = folder.path().join(config::FILE);
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replacen(r#""vocab_size": 159"#, r#""vocab_size": 160"#, 1)).unwrap();
+    let checkpoint = Checkpoint::locate(folder.path().to_str().unwrap()).unwrap();
+    let error = checkpoint.check_text().unwrap_err().to_string();
+    let tensor = "text_model.embeddings.token_embedding.weight";
+    assert_eq!(
+        error,
+        format!("model.safetensors: tensor {tensor} has shape [159, 24] where config.json implies [160, 24]")
+    );
+    fs::write(&file, config.replace(r#""vocab_size": 159"#, r#""vocab_size": 0"#)).unwrap();
+    let checkpoint = Checkpoint::locate(folder.path().to_str().unwrap()).unwrap();
+    assert!(checkpoint.text_files().unwrap_err().to_string().contains("text_config: vocab_size is 0"));
+}
+
+#[test]
+fn the_tokenizer_of_a_hub_name_is_looked_for_when_it_is_wanted() {
+    let cache = cache_with("owner/clip", "main", &[]);
+    let checkpoint = locate("owner/clip", cache.path()).unwrap();
+    let error = checkpoint.text_files().unwrap_err().to_string();
+    assert!(error.contains("HF_HUB_OFFLINE forbids a download"), "{error}");
+    assert!(error.contains("`hf download owner/clip tokenizer.json`"), "{error}");
+    let repo = Cache::new(cache.path().to_owned()).repo(Repo::new("owner/clip".into(), RepoType::Model));
+    fs::copy(fixture::path("pair-quick-gelu").join(TOKENIZER), repo.pointer_path("0123abcd").join(TOKENIZER)).unwrap();
+    assert_eq!(file_name(&checkpoint.tokenizer_file().unwrap()), TOKENIZER);
 }
 
 #[test]
 fn what_looks_like_a_path_is_never_a_hub_name() {
-    for model in ["./models/clip", "/models/clip", "../clip", "~/clip"] {
+    for model in ["./models/clip", "/models/clip", "../nowhere", "~/clip"] {
         assert!(message(model).contains("there is no such folder"), "{}", message(model));
     }
     // A folder that exists is taken before the hub, even if its name could be one.
@@ -122,7 +169,7 @@ fn a_cached_hub_name_needs_no_network() {
 #[test]
 fn the_default_model_is_found_on_the_revision_that_has_its_safetensors() {
     let cache = cache_with("openai/clip-vit-base-patch32", "refs/pr/15", &[]);
-    assert!(locate(&crate::Params::default().model, cache.path()).is_ok());
+    assert!(locate("openai/clip-vit-base-patch32", cache.path()).is_ok());
 }
 
 #[test]

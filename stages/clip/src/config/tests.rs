@@ -22,7 +22,7 @@ fn defaults_are_vit_b_32() {
         random_weights: false,
     };
     assert_eq!(config, expected);
-    assert_eq!((config.grid(), config.tokens(), config.patch_len(), config.head_dim()), (7, 50, 3072, 64));
+    assert_eq!((config.grid(), config.tokens(), config.patch_len(), config.stack().head_dim()), (7, 50, 3072, 64));
     let bare = VisionConfig::parse(r#"{"model_type": "clip_vision_model"}"#).unwrap();
     assert_eq!(bare, expected);
 }
@@ -72,4 +72,49 @@ fn what_is_wrong_is_named() {
     assert!(with(r#""patch_size": 256"#).contains("patch_size 256 is larger"));
     assert!(message(r#"{"model_type": "clip", "projection_dim": -1}"#).contains("projection_dim"));
     assert!(message(r#"{"model_type": "clip", "vision_config": 3}"#).contains("vision_config is not an object"));
+}
+
+fn text(json: &str) -> TextConfig {
+    TextConfig::parse(json).unwrap().unwrap()
+}
+
+#[test]
+fn text_defaults_are_vit_b_32() {
+    let expected = TextConfig {
+        vocab_size: 49408,
+        hidden_size: 512,
+        intermediate_size: 2048,
+        num_hidden_layers: 12,
+        num_attention_heads: 8,
+        max_position_embeddings: 77,
+        activation: Activation::QuickGelu,
+        layer_norm_eps: 1e-5,
+        projection_dim: 512,
+        end_of_text: EndOfText::Id(49407),
+    };
+    assert_eq!(text(r#"{"model_type": "clip"}"#), expected);
+    // As openai/clip-vit-base-patch32 was published: the ids of another kind of model.
+    let old = r#"{"model_type": "clip", "text_config": {"bos_token_id": 0, "eos_token_id": 2, "projection_dim": 99}}"#;
+    assert_eq!(text(old), TextConfig { end_of_text: EndOfText::Highest, ..expected });
+    assert_eq!(TextConfig::parse(r#"{"model_type": "clip_vision_model"}"#).unwrap(), None);
+}
+
+#[test]
+fn an_old_text_config_dict_wins_entirely() {
+    let json = r#"{"model_type": "clip", "projection_dim": 768, "text_config": {"num_hidden_layers": 3}, "text_config_dict": {"hidden_size": 768, "num_attention_heads": 12}}"#;
+    let config = text(json);
+    assert_eq!((config.num_hidden_layers, config.hidden_size, config.projection_dim), (12, 768, 768));
+}
+
+#[test]
+fn what_is_wrong_with_the_text_part_is_named() {
+    let message = |key: &str| {
+        let json = format!(r#"{{"model_type": "clip", "text_config": {{{key}}}}}"#);
+        TextConfig::parse(&json).unwrap_err().to_string()
+    };
+    assert!(message(r#""hidden_act": "relu""#).contains("text_config: unknown variant `relu`"));
+    assert!(message(r#""num_attention_heads": 7"#).contains("text_config: hidden_size 512 is no multiple"));
+    assert!(message(r#""eos_token_id": 49408"#).contains("eos_token_id is 49408, but vocab_size is 49408"));
+    assert!(message(r#""eos_token_id": null"#).contains("text_config: invalid type: null"));
+    assert!(message(r#""max_position_embeddings": 0"#).contains("max_position_embeddings is 0"));
 }
