@@ -10,6 +10,9 @@ pub const STAGES: &[Decl] = &[
     encode_clip::DECL,
     zero_shot::DECL,
     linear_probe::DECL,
+    audio::DECL,
+    audio_visual::DECL,
+    late_fusion::DECL,
     evaluate::DECL,
 ];
 

@@ -133,7 +133,7 @@ fn two_sided(draws: &[f64]) -> f64 {
 }
 
 /// `min(1, 2 P(X <= min(u, v)))` for `X ~ Binomial(u + v, 1/2)`, in logarithms: no overflow at 10^5 rows.
-fn exact_binomial(u: u64, v: u64) -> f64 {
+pub(crate) fn exact_binomial(u: u64, v: u64) -> f64 {
     let n = u + v;
     let mut log_choose = -(n as f64) * std::f64::consts::LN_2;
     let mut sum = log_choose.exp();

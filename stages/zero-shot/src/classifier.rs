@@ -158,7 +158,9 @@ fn direction(embedding: &[f32], picture: usize) -> Result<Vec<f64>, Error> {
 /// The vector divided by its length; `None` where it has none.
 fn unit(mut vector: Vec<f64>) -> Option<Vec<f64>> {
     let length = vector.iter().map(|v| v * v).sum::<f64>().sqrt();
-    vector.iter_mut().for_each(|v| *v /= length);
+    for v in &mut vector {
+        *v /= length;
+    }
     (length > 0.0).then_some(vector)
 }
 
@@ -169,7 +171,11 @@ fn add(sum: &mut [f64], values: &[f64]) {
 /// `exp(z) / sum exp(z)`, without overflow.
 fn softmax(scores: &mut [f64]) {
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    scores.iter_mut().for_each(|z| *z = (*z - highest).exp());
+    for z in &mut *scores {
+        *z = (*z - highest).exp();
+    }
     let sum: f64 = scores.iter().sum();
-    scores.iter_mut().for_each(|z| *z /= sum);
+    for z in scores {
+        *z /= sum;
+    }
 }

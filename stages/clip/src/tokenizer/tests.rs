@@ -67,7 +67,7 @@ fn a_prompt_that_cannot_be_encoded_is_named() {
     let message = |prompt: &str| tokenizer.encode(prompt).unwrap_err().to_string();
     assert!(message("").starts_with("the prompt \"\" is empty"), "{}", message(""));
     assert!(message(" \n").contains("is empty"), "{}", message(" \n"));
-    let long = "a photo of a tram and a photo of a bus and the metro station";
+    let long = "a photo of a tram and a photo of a bus and the metro station!";
     let said = message(long);
     assert!(said.starts_with(&format!("the prompt {long:?} has ")) && said.contains("has room for 21"), "{said}");
     for prompt in ["a café", "a <|endoftext|> b"] {
