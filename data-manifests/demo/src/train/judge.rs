@@ -1,11 +1,11 @@
-//! Figures of a model on pictures that it was not trained on. Each breaks with another link of the chain.
+//! Figures of a model on pictures that it was not trained on.
 //!
 //! | figure | choice between | breaks with |
 //! |---|---|---|
-//! | `accuracy`, `log_loss` | the ten prompts "a photo of a …." | everything |
-//! | `order` | "a photo of a X, not a Y." and "…Y, not a X." | order of tokens, positions, causal mask, pooling |
-//! | `night` | "… at night." and "… by day." | brightness: mean, standard deviation, scale |
-//! | `colour` | "… with red seats." and five other colours | order of channels |
+//! | `accuracy`, `log_loss` | the ten prompts "a photo of a …." | every link: resize, crop, channels, normalisation, tokenizer, both towers, scale |
+//! | `order` | "a photo of a X, not a Y." and "…Y, not a X." | the order of tokens, positions, causal mask, pooling |
+//! | `night` | "… at night." and "… by day." | brightness |
+//! | `colour` | "… with red seats." and five other colours | the hardest one: a detail in few captions |
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -89,7 +89,19 @@ fn loss(model: &Clip, lessons: &Lessons, of_each: usize, rng: &mut ChaCha8Rng) -
     let chosen: Vec<usize> = (0..Scene::ALL.len() * of_each)
         .map(|n| n / of_each * album.of_each() + rng.random_range(0..album.of_each()))
         .collect();
-    let captions: Vec<Caption> = chosen.iter().map(|&n| Caption::write(&album.facts[n], rng)).collect();
+    let (mut captions, mut texts) = (Vec::new(), Vec::new());
+    for &n in &chosen {
+        // A caption may be too long for the tower; then another one is written.
+        let (caption, ids) = loop {
+            let caption = Caption::write(&album.facts[n], rng);
+            let ids = encode(tokenizer, &caption.text)?;
+            if ids.len() <= model.shape.positions {
+                break (caption, ids);
+            }
+        };
+        captions.push(caption);
+        texts.push(ids);
+    }
     let values = model.shape.patches() * model.shape.patch_len();
     let mut pixels = vec![0.0; chosen.len() * values];
     // A generator per picture: the values do not depend on which thread makes them.
@@ -99,8 +111,6 @@ fn loss(model: &Clip, lessons: &Lessons, of_each: usize, rng: &mut ChaCha8Rng) -
     });
     let pixels =
         Tensor::from_vec(pixels, (chosen.len(), model.shape.patches(), model.shape.patch_len()), &Device::Cpu)?;
-    let texts: Vec<Vec<u32>> =
-        captions.iter().map(|caption| encode(tokenizer, &caption.text)).collect::<Result<_>>()?;
     let truth: Vec<f32> = chosen
         .iter()
         .flat_map(|&n| captions.iter().map(move |caption| f32::from(u8::from(caption.is_true_of(&album.facts[n])))))

@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::Result;
+use contract::Picture;
 use encode_clip::{Checkpoint, Order, Preprocess};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -49,6 +50,20 @@ pub fn preprocessor_config(side: usize, normalisation: &Normalisation) -> Value 
     })
 }
 
+/// A picture of a clip at some instant, at the size of the videos.
+pub fn paint(seed: u64, clip: &Clip) -> Picture {
+    let instant = clip.of_clip(seed, "instant").random_range(0.0..SECONDS);
+    let rgb = Painter::new(seed, clip, WIDTH, HEIGHT).paint(instant).to_vec();
+    Picture { width: WIDTH, height: HEIGHT, rgb }
+}
+
+/// The first places of each class, and the first recordings of each place.
+pub fn clips(places: usize, each: usize) -> Vec<Clip> {
+    let of_place = move |scene, place| (0..each).map(move |segment| Clip { scene, place, segment });
+    let of_scene = move |scene| (0..places).flat_map(move |place| of_place(scene, place));
+    Scene::ALL.into_iter().flat_map(of_scene).collect()
+}
+
 impl Album {
     /// Renders `places` places of each class, `each` recordings of each, one picture of each recording at some instant.
     pub fn render(shape: &Shape, seed: u64, places: usize, each: usize) -> Result<Album> {
@@ -60,21 +75,14 @@ impl Album {
         fs::write(folder.path().join("preprocessor_config.json"), preprocessor)?;
         fs::write(folder.path().join("model.safetensors"), [])?;
         let checkpoint = Checkpoint::locate(&folder.path().to_string_lossy())?;
-        let clips: Vec<Clip> = Scene::ALL
-            .into_iter()
-            .flat_map(|scene| {
-                (0..places).flat_map(move |place| (0..each).map(move |segment| Clip { scene, place, segment }))
-            })
-            .collect();
+        let clips = clips(places, each);
         let pictures = clips
             .par_iter()
             .map_init(
                 || Preprocess::new(&checkpoint, Order::Hf),
                 |preprocess, clip| -> Result<Vec<u8>> {
                     let preprocess = preprocess.as_mut().map_err(|e| anyhow::anyhow!("{e}"))?;
-                    let instant = clip.of_clip(seed, "instant").random_range(0.0..SECONDS);
-                    let rgb = Painter::new(seed, clip, WIDTH, HEIGHT).paint(instant).to_vec();
-                    Ok(preprocess.crop(&contract::Picture { width: WIDTH, height: HEIGHT, rgb })?.to_vec())
+                    Ok(preprocess.crop(&paint(seed, clip))?.to_vec())
                 },
             )
             .collect::<Result<_>>()?;
