@@ -65,6 +65,9 @@ pub(super) fn label(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Left and right end of a [`whisker`], in pixels.
+pub(super) const WHISKER: [f64; 2] = [6.0, 214.0];
+
 /// A point on `scale` with its interval, a mark at `mark`, and `bar` from its left end to the point.
 pub(super) fn whisker(
     scale: &Scale,

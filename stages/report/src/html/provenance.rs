@@ -29,7 +29,7 @@ pub(super) fn failures(page: &Page) -> Option<Markup> {
             div.wide { table.sortable {
                 thead { tr { th { "stage" } th { "item" } th { "cause" } th { "what happened" } } }
                 tbody { @for failure in page.failures.iter().take(SHOWN) {
-                    tr { td { (failure.stage) } td.id { (failure.id) } td { (failure.cause) } td { (failure.message) } }
+                    tr { td { (failure.stage) } td.id { (failure.id) } td { (failure.cause) } td.text { (failure.message) } }
                 } }
             } }
             @if more > 0 { p.small { (count(more as u64)) " more are in failures.csv." } }

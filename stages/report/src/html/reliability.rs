@@ -20,7 +20,7 @@ pub(super) fn part(page: &Page) -> Option<Markup> {
             p.small { "How often a system is right when it is so sure: bars above the diagonal are too modest, below it too sure. \
                        Under each, how many rows have that probability. ECE: mean distance, weighted by rows." }
             (per_protocol(page, |protocol| html! {
-                div.charts { @for (system, metrics) in page.figures.of(protocol) {
+                div.charts.narrow { @for (system, metrics) in page.figures.of(protocol) {
                     figure.chart.(super::colour(page, system)) {
                         figcaption { (name(page, system)) span.muted { "ECE " (nats(metrics.ece)) } }
                         (diagram(metrics, system))
