@@ -33,7 +33,7 @@ pub(crate) fn page(page: &Page) -> Result<String, Error> {
         ("calibration", "Calibration", reliability::part(page)),
         ("training", "Training", curves::part(page)),
         ("samples", "Samples", samples::part(page)?),
-        ("failures", "Failures", provenance::failures(page)),
+        ("failures", "Failures", Some(provenance::failures(page))),
         ("provenance", "Provenance", provenance::part(page)),
     ];
     let parts: Vec<(&str, &str, Markup)> =

@@ -33,10 +33,10 @@ fn table(page: &Page, protocol: Protocol) -> Markup {
     let published: Vec<_> = PUBLISHED.iter().filter(|p| p.protocol == protocol).collect();
     let best = |figure: fn(&Metrics) -> f64, sign: f64| {
         let values = systems.iter().map(|(_, m)| figure(m));
-        sign * values.map(|v| sign * v).fold(f64::NEG_INFINITY, f64::max)
+        values.max_by(|a, b| (sign * a).total_cmp(&(sign * b))).unwrap_or(f64::NAN)
     };
     // A lone system is not the best of anything.
-    let bold = |value: f64, best: f64| if systems.len() > 1 && value == best { "best" } else { "" };
+    let bold = |value: f64, best: f64| if systems.len() > 1 && value.to_bits() == best.to_bits() { "best" } else { "" };
     let accuracy = best(|m| m.accuracy, 1.0);
     let macro_accuracy = best(|m| m.macro_accuracy, 1.0);
     let log_loss = best(|m| m.log_loss, -1.0);
