@@ -38,8 +38,6 @@ mod params;
 mod published;
 mod samples;
 mod tables;
-#[cfg(test)]
-mod tests;
 
 pub use error::Error;
 pub use figures::{

@@ -120,7 +120,7 @@ fn failures(page: &Page) -> Vec<u8> {
     csv("stage,id,cause,message", rows)
 }
 
-fn text(value: impl ToString) -> String {
+fn text(value: impl std::fmt::Display + Copy) -> String {
     value.to_string()
 }
 

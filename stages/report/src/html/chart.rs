@@ -65,6 +65,9 @@ pub(super) fn label(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// Left and right end of a [`whisker`], in pixels.
+pub(super) const WHISKER: [f64; 2] = [6.0, 214.0];
+
 /// A point on `scale` with its interval, a mark at `mark`, and `bar` from its left end to the point.
 pub(super) fn whisker(
     scale: &Scale,
@@ -92,6 +95,9 @@ pub(super) fn whisker(
     }
 }
 
+/// Name, class of the style sheet, points; what is not finite is left out.
+pub(super) type Series<'a> = (&'a str, &'a str, Vec<(f64, f64)>);
+
 /// Lines over a common x axis.
 pub(super) struct Lines<'a> {
     pub(super) title: &'a str,
@@ -99,8 +105,7 @@ pub(super) struct Lines<'a> {
     pub(super) logarithmic: bool,
     /// Fixed ends of the y axis; otherwise those of the values.
     pub(super) y: Option<[f64; 2]>,
-    /// Name, class, points; what is not finite is left out.
-    pub(super) series: Vec<(&'a str, &'a str, Vec<(f64, f64)>)>,
+    pub(super) series: Vec<Series<'a>>,
     /// A mark on the x axis and what it says.
     pub(super) mark: Option<(f64, &'a str)>,
 }
@@ -146,7 +151,7 @@ impl Lines<'_> {
                     @for tick in x.ticks(6).into_iter().filter(|tick| tick.fract() == 0.0) {
                         text x=(px(x.at(tick))) y=(bottom + 16.0) text-anchor="middle" { (label(tick)) }
                     }
-                    text x=((left + right) / 2.0) y=(HEIGHT - 2.0) text-anchor="middle" { (self.x) }
+                    text x=(f64::midpoint(left, right)) y=(HEIGHT - 2.0) text-anchor="middle" { (self.x) }
                     @if let Some((at, says)) = self.mark {
                         line.mark x1=(px(x.at(at))) x2=(px(x.at(at))) y1=(top) y2=(bottom) { title { (says) } }
                     }

@@ -10,7 +10,7 @@ pub(super) fn part(page: &Page) -> Option<Markup> {
     (!page.curves.is_empty()).then(|| {
         html! {
             p.small { "The dashed line is the epoch whose weights were kept. The training loss is of augmented, mixed clips with \
-                       dropout, so it lies above that of the validation part for long." }
+                       dropout, and may well lie above that of the validation part." }
             @for curve in &page.curves {
                 h3 { (name(page, &curve.system)) (kept(curve)) }
                 div.charts { (charts(page, curve)) }

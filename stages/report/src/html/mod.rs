@@ -33,7 +33,7 @@ pub(crate) fn page(page: &Page) -> Result<String, Error> {
         ("calibration", "Calibration", reliability::part(page)),
         ("training", "Training", curves::part(page)),
         ("samples", "Samples", samples::part(page)?),
-        ("failures", "Failures", provenance::failures(page)),
+        ("failures", "Failures", Some(provenance::failures(page))),
         ("provenance", "Provenance", provenance::part(page)),
     ];
     let parts: Vec<(&str, &str, Markup)> =
@@ -124,12 +124,13 @@ fn colour(page: &Page, system: &str) -> String {
     format!("c{}", at.map_or(6, |at| at % 6))
 }
 
+/// The space before `%` is narrow and does not break.
 fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{:.1}\u{202f}%", share * 100.0)
 }
 
 fn percent_range([low, high]: [f64; 2]) -> String {
-    format!("{:.1} – {:.1} %", low * 100.0, high * 100.0)
+    format!("{:.1} – {:.1}\u{202f}%", low * 100.0, high * 100.0)
 }
 
 fn nats(loss: f64) -> String {

@@ -20,7 +20,7 @@ pub(super) fn part(page: &Page) -> Option<Markup> {
             p.small { "How often a system is right when it is so sure: bars above the diagonal are too modest, below it too sure. \
                        Under each, how many rows have that probability. ECE: mean distance, weighted by rows." }
             (per_protocol(page, |protocol| html! {
-                div.charts { @for (system, metrics) in page.figures.of(protocol) {
+                div.charts.narrow { @for (system, metrics) in page.figures.of(protocol) {
                     figure.chart.(super::colour(page, system)) {
                         figcaption { (name(page, system)) span.muted { "ECE " (nats(metrics.ece)) } }
                         (diagram(metrics, system))
@@ -57,7 +57,7 @@ fn diagram(metrics: &Metrics, system: &str) -> Markup {
                 rect.strip x=(px(left)) width=(px(right - left)) y=(px(strip - height)) height=(px(height)) { title { (says) } }
             }
             line.diagonal x1=(LEFT) y1=(BOTTOM) x2=(RIGHT) y2=(TOP) {}
-            text x=((LEFT + RIGHT) / 2.0) y=(strip + 18.0) text-anchor="middle" { "probability of the decision" }
+            text x=(f64::midpoint(LEFT, RIGHT)) y=(strip + 18.0) text-anchor="middle" { "probability of the decision" }
             text x=(LEFT - 6.0) y=(strip - STRIP + 10.0) text-anchor="end" { (count(most)) }
         }
     }

@@ -41,10 +41,11 @@ fn line(page: &Page, sample: &Sample, decision: &Decision) -> Markup {
     let right = decision.class == sample.label;
     html! {
         li.bar.(colour(page, &decision.system)) style={ "--v:" (format!("{:.4}", decision.probability)) }
-            title={ "probability of the truth: " (percent(decision.of_truth)) } {
+            title={ (decision.class) " " (percent(decision.probability)) "; the truth has " (percent(decision.of_truth)) } {
             span.verdict.(if right { "yes" } else { "no" }) { (if right { "✓" } else { "✗" }) }
             span.who { (decision.system) }
-            span.what { @if !right { (decision.class) " " } (percent(decision.probability)) }
+            span.what { @if !right { (decision.class) } }
+            span.share { (percent(decision.probability)) }
         }
     }
 }
