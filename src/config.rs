@@ -46,6 +46,8 @@ pub struct Config {
     pub late_fusion: late_fusion::Params,
     /// Parameters of `evaluate`.
     pub evaluate: evaluate::Params,
+    /// Parameters of `report`.
+    pub report: report::Params,
 }
 
 /// How to run.

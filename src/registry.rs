@@ -14,6 +14,7 @@ pub const STAGES: &[Decl] = &[
     audio_visual::DECL,
     late_fusion::DECL,
     evaluate::DECL,
+    report::DECL,
 ];
 
 /// The stages that gather what systems say. They read whichever systems there are.

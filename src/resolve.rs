@@ -107,6 +107,8 @@ pub struct Science {
     pub late_fusion: late_fusion::Spec,
     /// The evaluation.
     pub evaluate: evaluate::Spec,
+    /// The report.
+    pub report: report::Spec,
     /// The item stages to run, in topological order.
     pub stages: Vec<ItemStage>,
 }
@@ -143,6 +145,7 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         audio: config.audio.resolve().map_err(|e| refuse(audio::DECL.id, &e))?,
         audio_visual: config.audio_visual.resolve().map_err(|e| refuse(audio_visual::DECL.id, &e))?,
         late_fusion: config.late_fusion.resolve().map_err(|e| refuse(late_fusion::DECL.id, &e))?,
+        report: config.report.resolve().map_err(|e| refuse(report::DECL.id, &e))?,
         evaluate: config.evaluate.resolve().map_err(|e| refuse(evaluate::DECL.id, &e))?,
         stages: Vec::new(),
     };

@@ -18,6 +18,7 @@ pub mod features;
 pub mod fusion;
 pub mod neural;
 pub mod probe;
+pub mod reporting;
 pub mod samples;
 pub mod system;
 pub mod zero_shot;
@@ -89,6 +90,7 @@ fn stages(session: &Session) -> Vec<Box<dyn SetStage + '_>> {
         Box::new(SystemStage { session, system: audio_visual::AudioVisual { session } }),
         Box::new(fusion::LateFusion { session }),
         Box::new(evaluation::Evaluate { session }),
+        Box::new(reporting::Report { session }),
     ];
     stages.into_iter().filter(|stage| session.wants(stage.decl())).collect()
 }

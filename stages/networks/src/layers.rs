@@ -1,6 +1,10 @@
-//! Layers: their tensors, and how they are applied.
+//! Layers: their tensors, and how they are applied: on the CPU by the kernels of this crate, elsewhere by candle's operations.
 
-use candle_core::{D, Result, Tensor, Var};
+use candle_core::{D, Device, Result, Tensor, Var};
+
+use crate::kernel::conv::Geometry;
+use crate::kernel::norm::{Statistics, inverse_deviation};
+use crate::ops::{AveragePool, Before, ConvNorm, MaxPool, ScalePlanes};
 
 /// A convolution without bias, square kernel, same padding at stride 1.
 #[derive(Debug, Clone)]
@@ -46,7 +50,7 @@ impl Linear {
 }
 
 impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn apply(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Activation::None => Ok(x.clone()),
             Activation::Relu => x.relu(),
@@ -56,7 +60,7 @@ impl Activation {
 }
 
 /// `clamp(x + 3, 0, 6) / 6`, of which candle knows the gradient.
-fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
     x.affine(1.0 / 6.0, 0.5)?.clamp(0f32, 1f32)
 }
 
@@ -94,26 +98,72 @@ impl BatchNorm {
     }
 }
 
-/// `activation(norm(conv(x)) + residual)`.
+/// `activation(norm(conv(x)) + residual)`; without a convolution the input itself is normalised.
 pub(crate) fn conv_norm(
-    conv: &Conv,
+    conv: Option<&Conv>,
     norm: &BatchNorm,
     activation: Activation,
     x: &Tensor,
     residual: Option<&Tensor>,
     train: bool,
 ) -> Result<Tensor> {
-    let mut y = norm.forward(&conv.forward(x)?, train)?;
-    if let Some(residual) = residual {
-        y = (y + residual)?;
+    if !x.device().is_cpu() {
+        let y = match conv {
+            Some(conv) => conv.forward(x)?,
+            None => x.clone(),
+        };
+        let mut y = norm.forward(&y, train)?;
+        if let Some(residual) = residual {
+            y = (y + residual)?;
+        }
+        return activation.apply(&y);
     }
-    activation.apply(&y)
+    let (weight, bias) = (norm.weight.as_tensor(), norm.bias.as_tensor());
+    let (before, packed) = match conv {
+        None => (Before::Nothing, Tensor::cat(&[weight, bias], 0)?),
+        Some(conv) => (conv.before(x)?, Tensor::cat(&[&conv.weight.flatten_all()?, weight, bias], 0)?),
+    };
+    let running = if train { None } else { Some(norm.running()?) };
+    let op = ConvNorm::new(before, activation, norm.eps, running);
+    let (y, statistics) = op.apply(x, &packed, residual)?;
+    if let Some((mean, variance)) = statistics {
+        let (_, channels, _, _) = y.dims4()?;
+        let count = (y.elem_count() / channels) as f32;
+        let unbiased: Vec<f32> = variance.iter().map(|v| v * (count / (count - 1.0).max(1.0))).collect();
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, channels, &Device::Cpu);
+        norm.move_statistics(&tensor(mean)?, &tensor(unbiased)?)?;
+    }
+    Ok(y)
+}
+
+impl Conv {
+    /// Sizes and kind for an input.
+    fn before(&self, x: &Tensor) -> Result<Before> {
+        let (_, inputs, height, width) = x.dims4()?;
+        let (outputs, _, kernel, _) = self.weight.dims4()?;
+        let (stride, padding) = (self.stride, self.padding);
+        let geometry = Geometry { inputs, outputs, height, width, kernel, stride, padding };
+        Ok(if self.groups == 1 { Before::Conv(geometry) } else { Before::Depthwise(geometry) })
+    }
+}
+
+impl BatchNorm {
+    fn running(&self) -> Result<Statistics> {
+        let mean = self.mean.to_vec1::<f32>()?;
+        let variance = self.variance.to_vec1::<f32>()?;
+        let inverse = variance.iter().map(|v| inverse_deviation(*v, self.eps)).collect();
+        Ok(Statistics { mean, variance, inverse })
+    }
 }
 
 /// The largest of each 3x3 window, stride 2, one cell of padding that never wins. `x` is not negative (it follows a ReLU).
 pub(crate) fn max_pool(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { x.apply_op1(MaxPool::default()) } else { composed_max_pool(x) }
+}
+
+/// candle's own `max_pool2d` knows no padding, and no gradient for windows that overlap: nine shifted views are compared.
+pub(crate) fn composed_max_pool(x: &Tensor) -> Result<Tensor> {
     let (_, _, h, w) = x.dims4()?;
-    // candle's own max_pool2d takes only windows that do not overlap backwards: nine shifted views are compared instead.
     let padded = x.pad_with_zeros(2, 1, 2)?.pad_with_zeros(3, 1, 2)?;
     let (rows, columns) = ((h - 1) / 2 + 1, (w - 1) / 2 + 1);
     let device = x.device();
@@ -136,5 +186,14 @@ pub(crate) fn max_pool(x: &Tensor) -> Result<Tensor> {
 
 /// The mean over the picture: `[B, C, H, W]` to `[B, C]`.
 pub(crate) fn average_pool(x: &Tensor) -> Result<Tensor> {
-    x.flatten_from(2)?.mean(D::Minus1)
+    if x.device().is_cpu() { x.apply_op1(AveragePool) } else { x.flatten_from(2)?.mean(D::Minus1) }
+}
+
+/// `x` `[B, C, H, W]` times a factor per channel and picture, `[B, C]`. `learned`: whether the factors have a gradient.
+pub(crate) fn scale_planes(x: &Tensor, factors: &Tensor, learned: bool) -> Result<Tensor> {
+    if x.device().is_cpu() {
+        return x.apply_op2(factors, ScalePlanes { learned });
+    }
+    let (b, c) = factors.dims2()?;
+    x.broadcast_mul(&factors.reshape((b, c, 1, 1))?)
 }

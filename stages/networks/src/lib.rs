@@ -4,9 +4,12 @@
 
 mod config;
 mod error;
+mod kernel;
 mod layers;
+mod mobilenet;
 mod mode;
 mod network;
+mod ops;
 mod parameters;
 mod resnet;
 #[cfg(test)]

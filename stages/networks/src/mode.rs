@@ -1,8 +1,10 @@
 //! Training or evaluation, and the dropout that only training has.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
+
+use crate::layers::scale_planes;
 
 /// How a network runs.
 #[derive(Debug)]
@@ -46,9 +48,7 @@ impl Mode<'_> {
         match self.factors(p, b * c) {
             None => Ok(x.clone()),
             Some(factors) => {
-                debug_assert_eq!(x.dtype(), DType::F32);
-                let factors = Tensor::from_vec(factors, (b, c, 1, 1), &Device::Cpu)?.to_device(x.device())?;
-                x.broadcast_mul(&factors)
+                scale_planes(x, &Tensor::from_vec(factors, (b, c), &Device::Cpu)?.to_device(x.device())?, false)
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, Tensor};
 
 use crate::config::{Architecture, Config};
+use crate::mobilenet::MobileNet;
 use crate::parameters::Variable;
 use crate::resnet::ResNet;
 use crate::{Error, Mode};
@@ -20,6 +21,7 @@ pub struct Network {
 #[derive(Debug)]
 enum Body {
     ResNet(ResNet),
+    Mn(MobileNet),
 }
 
 impl Network {
@@ -27,7 +29,10 @@ impl Network {
     pub fn new(config: &Config, seed: u64, device: &Device) -> Result<Network, Error> {
         config.check()?;
         let (body, variables) = match config.architecture {
-            Architecture::Mn { .. } => return Err(Error::UnknownArchitecture(config.architecture.name())),
+            Architecture::Mn { tenths } => {
+                let (net, variables) = MobileNet::new(config, f64::from(tenths) / 10.0, seed, device)?;
+                (Body::Mn(net), variables)
+            }
             _ => {
                 let (net, variables) = ResNet::new(config, seed, device)?;
                 (Body::ResNet(net), variables)
@@ -44,18 +49,19 @@ impl Network {
     /// Logits `[B, K]` of log-mel `[B, T, M]` (f32) and, where the network sees, image vectors `[B, D]`.
     pub fn forward(&self, log_mel: &Tensor, image: Option<&Tensor>, mut mode: Mode) -> Result<Tensor, Error> {
         let feature = self.features(log_mel, &mut mode)?;
-        let hidden = self.hidden(&feature, mode)?;
-        self.last(&hidden, image)
+        self.last(&self.hidden(&feature, mode)?, image)
     }
 
     /// What the last layer hears, `[B, H]`, of pooled features `[B, E]` ([`Network::embed`]).
     pub fn hidden(&self, feature: &Tensor, mut mode: Mode) -> Result<Tensor, Error> {
         Ok(match &self.body {
             Body::ResNet(net) => net.hidden(feature, &mut mode)?,
+            Body::Mn(net) => net.hidden(feature, &mut mode)?,
         })
     }
 
-    /// Logits `[B, K]`: the last layer of [`Network::hidden`] and, where the network sees, image vectors `[B, D]`.
+    /// Logits `[B, K]`: the last layer of what it hears ([`Network::hidden`]) and, where the network sees, of image vectors
+    /// `[B, D]`.
     pub fn last(&self, hidden: &Tensor, image: Option<&Tensor>) -> Result<Tensor, Error> {
         let joined = match (self.config.image_width, image) {
             (None, None) => hidden.clone(),
@@ -78,6 +84,7 @@ impl Network {
         };
         Ok(match &self.body {
             Body::ResNet(net) => net.head(&joined)?,
+            Body::Mn(net) => net.head(&joined)?,
         })
     }
 
@@ -85,6 +92,7 @@ impl Network {
     pub fn last_layer(&self) -> &'static str {
         match &self.body {
             Body::ResNet(_) => "fc",
+            Body::Mn(_) => "classifier.5",
         }
     }
 
@@ -95,9 +103,9 @@ impl Network {
 
     /// Length `E` of [`Network::embed`]'s vector.
     pub fn embedding_width(&self) -> usize {
-        match self.config.architecture {
-            Architecture::ResNet50 => 2048,
-            _ => 512,
+        match &self.body {
+            Body::ResNet(net) => net.width(),
+            Body::Mn(net) => net.width(),
         }
     }
 
@@ -117,6 +125,7 @@ impl Network {
         }
         Ok(match &self.body {
             Body::ResNet(net) => net.embed(log_mel, mode)?,
+            Body::Mn(net) => net.embed(log_mel, mode)?,
         })
     }
 

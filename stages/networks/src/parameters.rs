@@ -85,6 +85,19 @@ impl Builder {
         Ok(Conv { weight, stride, padding: (kernel - 1) / 2, groups })
     }
 
+    /// A convolution and its batch norm, as `name.0` and `name.1`.
+    pub(crate) fn conv_norm(
+        &mut self,
+        name: &str,
+        channels: (usize, usize),
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+    ) -> Result<(Conv, BatchNorm)> {
+        let conv = self.conv(&format!("{name}.0"), channels, kernel, stride, groups)?;
+        Ok((conv, self.norm(&format!("{name}.1"), channels.1)?))
+    }
+
     pub(crate) fn norm(&mut self, name: &str, channels: usize) -> Result<BatchNorm> {
         let shape = [channels];
         Ok(BatchNorm {

@@ -23,6 +23,7 @@ pub(crate) struct ResNet {
     extra: Linear,
     head: Linear,
     dropout: Dropout,
+    width: usize,
 }
 
 impl ResNet {
@@ -69,7 +70,7 @@ impl ResNet {
         let extra = b.linear("extra_fc", inputs, inputs)?;
         let head = b.linear("fc", inputs + config.image_width.unwrap_or(0), config.classes)?;
         let dropout = config.dropout;
-        Ok((ResNet { bn0, stem, layers, extra, head, dropout }, b.finish()))
+        Ok((ResNet { bn0, stem, layers, extra, head, dropout, width: inputs }, b.finish()))
     }
 
     /// The pooled feature of log-mel `[B, T, M]`: `[B, 512]` or `[B, 2048]`.
@@ -78,8 +79,9 @@ impl ResNet {
         // bn0 sees the mel bands as channels.
         let (b, t, m) = log_mel.dims3()?;
         let bands = log_mel.transpose(1, 2)?.contiguous()?.reshape((b, m, t, 1))?;
-        let x = self.bn0.forward(&bands, train)?.reshape((b, m, t))?.transpose(1, 2)?.contiguous()?.unsqueeze(1)?;
-        let mut x = max_pool(&conv_norm(&self.stem.0, &self.stem.1, Activation::Relu, &x, None, train)?)?;
+        let x = conv_norm(None, &self.bn0, Activation::None, &bands, None, train)?;
+        let x = x.reshape((b, m, t))?.transpose(1, 2)?.contiguous()?.unsqueeze(1)?;
+        let mut x = max_pool(&conv_norm(Some(&self.stem.0), &self.stem.1, Activation::Relu, &x, None, train)?)?;
         for layer in &self.layers {
             for block in layer {
                 x = block.forward(&x, train)?;
@@ -87,6 +89,11 @@ impl ResNet {
             x = mode.dropout_channels(&x, self.dropout.layers)?;
         }
         average_pool(&x)
+    }
+
+    /// Length of the pooled feature.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// The last layer's input, `[B, E]`, of a pooled feature.
@@ -104,13 +111,13 @@ impl ResNet {
 impl Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let shortcut = match &self.shortcut {
-            Some((conv, norm)) => conv_norm(conv, norm, Activation::None, x, None, train)?,
+            Some((conv, norm)) => conv_norm(Some(conv), norm, Activation::None, x, None, train)?,
             None => x.clone(),
         };
         let mut y = x.clone();
         for (i, (conv, norm)) in self.convs.iter().enumerate() {
             let residual = (i + 1 == self.convs.len()).then_some(&shortcut);
-            y = conv_norm(conv, norm, Activation::Relu, &y, residual, train)?;
+            y = conv_norm(Some(conv), norm, Activation::Relu, &y, residual, train)?;
         }
         Ok(y)
     }
