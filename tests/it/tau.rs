@@ -61,7 +61,7 @@ fn it_plans_on_a_folder_as_the_archives_unpack() {
     std::fs::write(root.join("evaluation_setup/fold1_train.csv"), format!("{head}\n{train}")).unwrap();
     std::fs::write(root.join("evaluation_setup/fold1_evaluate.csv"), format!("{head}\n{test}")).unwrap();
 
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/encode-clip/fixtures/tiny-quick-gelu");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/tiny-quick-gelu");
     let model = format!("encode-clip.model={:?}", model.display().to_string());
     let config = file();
     let common = ["--config", config.to_str().unwrap(), "--work", "w", "--set", &model];
