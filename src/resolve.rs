@@ -153,8 +153,6 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         if let Some(imported) = Imported::read(work, decl.id)? {
             if decl.id == log_mel::DECL.id {
                 science.log_mel = Some(imported_log_mel(config, &imported)?);
-            } else if wants(&zero_shot::DECL) {
-                science.clip = Some(text_side(config, &imported)?);
             }
             let (template, columns) = (imported.template(decl.id)?, imported.columns(decl));
             science.stages.push(ItemStage { decl, source: Source::Imported, template, columns, pictures: None });
@@ -206,24 +204,6 @@ fn imported_log_mel(config: &Config, imported: &Imported) -> Result<log_mel::Spe
         imported.width, spec.n_mels
     );
     Err(Error::Stage { stage: log_mel::DECL.id, message })
-}
-
-/// The checkpoint whose text side is compared with imported embeddings: it must be the one that they were made with, which only their
-/// dimension can contradict.
-fn text_side(config: &Config, imported: &Imported) -> Result<ClipScience> {
-    let id = encode_clip::DECL.id;
-    let spec = config.encode_clip.resolve().map_err(|e| refuse(id, &e))?;
-    let checkpoint = encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(id, &e))?;
-    encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(id, &e))?;
-    let dimension = checkpoint.describe().projection_dim;
-    if dimension == imported.width {
-        return Ok(ClipScience { spec, checkpoint });
-    }
-    let message = format!(
-        "the imported embeddings have {} numbers, those of `{}` have {dimension}: zero-shot needs the model that they were made with",
-        imported.width, config.encode_clip.model
-    );
-    Err(Error::Stage { stage: id, message })
 }
 
 /// BLAKE3 over names and contents of a model's files.

@@ -10,6 +10,7 @@
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
 //! | `systems` | training, judging, and what is refused |
+//! | `tau` | the ready configuration for TAU 2021 |
 //! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -24,3 +25,4 @@ mod media;
 mod server;
 mod survival;
 mod systems;
+mod tau;
