@@ -80,7 +80,7 @@ fn make_data(folder: &Path, items: usize) {
     std::fs::write(folder.join("items.csv"), table).expect("a table");
     std::fs::write(folder.join("data.toml"), "name = \"synthetic\"\nroot = \"clips\"\ntable = \"items.csv\"\n")
         .expect("a manifest");
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/encode-clip/fixtures/tiny-quick-gelu");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/tiny-quick-gelu");
     let config = format!("data = \"data.toml\"\n[encode-clip]\nmodel = {:?}\n", model.display().to_string());
     std::fs::write(folder.join("pipeline.toml"), config).expect("a configuration");
 }

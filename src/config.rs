@@ -34,10 +34,20 @@ pub struct Config {
     pub log_mel: log_mel::Params,
     /// Parameters of `encode-clip`.
     pub encode_clip: encode_clip::Params,
+    /// Parameters of `zero-shot`.
+    pub zero_shot: zero_shot::Params,
     /// Parameters of `linear-probe`.
     pub linear_probe: linear_probe::Params,
+    /// Parameters of `audio`.
+    pub audio: audio::Params,
+    /// Parameters of `audio-visual`.
+    pub audio_visual: audio_visual::Params,
+    /// Parameters of `late-fusion`.
+    pub late_fusion: late_fusion::Params,
     /// Parameters of `evaluate`.
     pub evaluate: evaluate::Params,
+    /// Parameters of `report`.
+    pub report: report::Params,
 }
 
 /// How to run.
@@ -46,6 +56,8 @@ pub struct Config {
 pub struct Run {
     /// Whether `run all` keeps the pictures as files. Off: they only pass through memory.
     pub keep_frames: bool,
+    /// Stages that `all` leaves out and that no other stage brings. Named on the command line they still run.
+    pub skip: Vec<String>,
     /// `auto` (a GPU where the build and the machine have one), `cpu`, or `cuda:N`.
     pub device: encode_clip::DeviceChoice,
     /// Pictures per call of the encoder.
@@ -64,6 +76,7 @@ impl Default for Run {
     fn default() -> Self {
         Run {
             keep_frames: false,
+            skip: Vec::new(),
             device: encode_clip::DeviceChoice::Auto,
             batch_size: 32,
             jobs: 0,
@@ -148,6 +161,15 @@ impl Config {
     fn settle_paths(&mut self, base: &Path, overrides: &Overrides) {
         self.data = overrides.data.clone().or(self.data.take().map(|p| base.join(p)));
         self.work = overrides.work.clone().or(self.work.take().map(|p| base.join(p)));
+        let settle = |path: &mut PathBuf| {
+            if !path.as_os_str().is_empty() {
+                *path = base.join(&*path);
+            }
+        };
+        settle(&mut self.audio.pretrained);
+        if let audio_visual::Pretrained::File(path) = &mut self.audio_visual.pretrained {
+            settle(path);
+        }
         // A model that is a folder beside the file is meant as one; anything else is left for the stage to judge.
         let beside = base.join(&self.encode_clip.model);
         if beside.exists() || self.encode_clip.model.starts_with('.') {

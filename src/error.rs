@@ -32,6 +32,9 @@ pub enum Error {
     /// The data set cannot be listed.
     #[error(transparent)]
     Discover(#[from] discover::DiscoverError),
+    /// The media cannot be fetched or checked.
+    #[error(transparent)]
+    Data(#[from] crate::data::DataError),
     /// A shard cannot be written or read.
     #[error("{}: {source}", path.display())]
     Shard {

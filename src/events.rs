@@ -72,6 +72,30 @@ pub enum Event {
         /// In plain words.
         message: String,
     },
+    /// A network is being trained.
+    Training {
+        /// The stage.
+        stage: &'static str,
+        /// How far it is.
+        #[serde(flatten)]
+        progress: training::Progress,
+    },
+    /// A fitted system judges clips.
+    Judging {
+        /// The stage.
+        stage: &'static str,
+        /// Clips, or seconds of clips, so far.
+        done: usize,
+        /// In all.
+        of: usize,
+    },
+    /// Something about a stage that is worth a line.
+    Note {
+        /// The stage.
+        stage: &'static str,
+        /// In plain words.
+        message: String,
+    },
     /// A set stage ended.
     SetStage {
         /// The stage.

@@ -17,14 +17,18 @@
 //! | [`plan`] | what is to be done, and why |
 //! | [`session`] | data set, store and plans of one command |
 //! | [`run`] | doing it |
+//! | [`data`] | the media of a data set, downloaded and checked |
+//! | [`exchange`] | features in other hands' formats, out and in |
 //! | [`events`], [`ui`] | telling it |
 //! | [`cli`] | the commands |
 //! | [`exit`] | what the exit code means |
 
 pub mod cli;
 pub mod config;
+pub mod data;
 pub mod error;
 pub mod events;
+pub mod exchange;
 pub mod exit;
 pub mod key;
 pub mod plan;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error;
+use crate::exchange::imported;
 use crate::key::{Content, Difference, Key, NO_CONTENT, Template, differences};
 use crate::resolve::{ItemStage, Source};
 use crate::store::WorkDir;
@@ -145,8 +146,12 @@ pub fn plan_stage(
 ) -> error::Result<StagePlan> {
     let index = Index::open(work, stage.decl.id, look.set_aside)?;
     let template = stage.template.clone();
-    let contents: Vec<Option<Content>> =
-        items.par_iter().map(|item| known_content(item, stage.source, digests)).collect();
+    let contents: Vec<Option<Content>> = if stage.source == Source::Imported {
+        imported_contents(stage.decl.id, items, &index, &template)?
+    } else {
+        refuse_unfinished_import(stage.decl.id, work, &index)?;
+        items.par_iter().map(|item| known_content(item, stage.source, digests)).collect()
+    };
     let keys: Vec<Option<Key>> = contents.par_iter().map(|c| c.as_ref().map(|c| template.key(c))).collect();
 
     let published: HashMap<&Path, usize> =
@@ -202,7 +207,44 @@ pub fn plan_stage(
     Ok(plan)
 }
 
+/// The content of each item's imported values. Nothing of an imported stage is computed, so every item must have been there.
+fn imported_contents(
+    stage: &'static str,
+    items: &[Item],
+    index: &Index,
+    template: &Template,
+) -> error::Result<Vec<Option<Content>>> {
+    let known = imported::contents(index, template);
+    let contents: Vec<Option<Content>> = items.iter().map(|item| known.get(item.id.as_str()).copied()).collect();
+    let mut without = items.iter().zip(&contents).filter(|(_, content)| content.is_none());
+    let Some((first, _)) = without.next() else { return Ok(contents) };
+    let message = format!(
+        "its values were imported, and {} of the data set, first `{}`, were not part of it: run `pipeline import {stage}` again",
+        crate::ui::plural(1 + without.count(), "item"),
+        first.id
+    );
+    Err(error::Error::Stage { stage, message })
+}
+
+/// Imported shards without the record that an import publishes last.
+fn refuse_unfinished_import(stage: &'static str, work: &WorkDir, index: &Index) -> error::Result<()> {
+    let folder = work.stage(stage);
+    if !index.files.iter().any(|file| file.path.starts_with(&folder) && imported::is_imported(&file.template)) {
+        return Ok(());
+    }
+    let message = format!("{} holds an unfinished import: run `pipeline import {stage}` again", folder.display());
+    Err(error::Error::Stage { stage, message })
+}
+
 impl StagePlan {
+    /// The content that the key of an item is made of; `None` when its file must be hashed first.
+    pub fn content(&self, item: &Item, digests: &Digests) -> Option<Content> {
+        match self.source {
+            Source::Imported => imported::contents(&self.index, &self.template).get(item.id.as_str()).copied(),
+            source => known_content(item, source, digests),
+        }
+    }
+
     fn state(
         &self,
         item: &Item,

@@ -3,8 +3,27 @@
 use contract::{Decl, Kind};
 
 /// Every stage of the product.
-pub const STAGES: &[Decl] =
-    &[discover::DECL, extract_frames::DECL, log_mel::DECL, encode_clip::DECL, linear_probe::DECL, evaluate::DECL];
+pub const STAGES: &[Decl] = &[
+    discover::DECL,
+    extract_frames::DECL,
+    log_mel::DECL,
+    encode_clip::DECL,
+    zero_shot::DECL,
+    linear_probe::DECL,
+    audio::DECL,
+    audio_visual::DECL,
+    late_fusion::DECL,
+    evaluate::DECL,
+    report::DECL,
+];
+
+/// The stages that gather what systems say. They read whichever systems there are.
+pub const GATHERING: [&str; 3] = ["late-fusion", "evaluate", "report"];
+
+/// Whether a stage is a system: fitted on the data set, judging its clips.
+pub fn is_system(stage: &Decl) -> bool {
+    stage.kind == Kind::Set && !GATHERING.contains(&stage.id)
+}
 
 /// The stage with this id.
 pub fn find(id: &str) -> Option<&'static Decl> {
@@ -14,29 +33,42 @@ pub fn find(id: &str) -> Option<&'static Decl> {
 /// The stages named on the command line, as a selection in topological order.
 ///
 /// A named stage brings the stages that it reads, except that `extract-frames` is only selected by its own name or by
-/// `keep_frames`: everything that reads pictures can stream them. `all` is every stage.
-pub fn select(names: &[String], keep_frames: bool) -> Result<Vec<&'static Decl>, String> {
+/// `keep_frames`: everything that reads pictures can stream them. `all` is every stage. A stage in `skip` is brought by no other
+/// and not by `all`; what reads several does without it. With systems named beside a stage that gathers (`run linear-probe
+/// evaluate`), it gathers from those alone.
+pub fn select(names: &[String], keep_frames: bool, skip: &[String]) -> Result<Vec<&'static Decl>, String> {
+    for name in skip {
+        known(name)?;
+    }
+    let brought = |id: &str| (keep_frames || id != extract_frames::DECL.id) && !skip.iter().any(|s| s == id);
     // Every stage needs the list of items, whether it reads pictures through memory or through files.
     let mut wanted: Vec<&'static str> = vec![discover::DECL.id];
     for name in names {
         if name == "all" {
-            wanted.extend(STAGES.iter().map(|s| s.id).filter(|id| keep_frames || *id != extract_frames::DECL.id));
-            continue;
+            wanted.extend(STAGES.iter().map(|s| s.id).filter(|id| brought(id)));
+        } else {
+            wanted.push(known(name)?.id);
         }
-        let Some(stage) = find(name) else {
-            let known: Vec<&str> = std::iter::once("all").chain(STAGES.iter().map(|s| s.id)).collect();
-            let hint = crate::config::nearest(name, known.iter().copied())
-                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(format!("there is no stage `{name}`{hint} (stages: {})", known.join(", ")));
-        };
-        wanted.push(stage.id);
     }
+    let named_systems = names.iter().filter_map(|name| find(name)).any(is_system);
+    let is_judged = |id: &str| id == GATHERING[0] || find(id).is_some_and(is_system);
     for stage in STAGES.iter().rev() {
         if wanted.contains(&stage.id) {
-            wanted.extend(stage.inputs.iter().filter(|id| keep_frames || **id != extract_frames::DECL.id));
+            let leaves = |id: &str| named_systems && GATHERING.contains(&stage.id) && is_judged(id);
+            wanted.extend(stage.inputs.iter().filter(|id| brought(id) && !leaves(id)));
         }
     }
     Ok(STAGES.iter().filter(|s| wanted.contains(&s.id)).collect())
+}
+
+/// The stage with this id, or what to write instead.
+fn known(name: &str) -> Result<&'static Decl, String> {
+    find(name).ok_or_else(|| {
+        let known: Vec<&str> = std::iter::once("all").chain(STAGES.iter().map(|s| s.id)).collect();
+        let hint = crate::config::nearest(name, known.iter().copied())
+            .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        format!("there is no stage `{name}`{hint} (stages: {})", known.join(", "))
+    })
 }
 
 /// The item stages that keep their output in shards, in topological order.
@@ -83,7 +115,7 @@ mod tests {
     fn a_named_stage_brings_what_it_reads() {
         let ids = |names: &[&str], keep| -> Vec<&str> {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-            select(&names, keep).expect("known").iter().map(|s| s.id).collect()
+            select(&names, keep, &[]).expect("known").iter().map(|s| s.id).collect()
         };
         assert_eq!(ids(&["log-mel"], false), ["discover", "log-mel"]);
         assert_eq!(ids(&["encode-clip"], false), ["discover", "encode-clip"]);
@@ -94,8 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn a_skipped_stage_is_brought_by_nothing_but_its_name() {
+        let ids = |names: &[&str], skip: &str| -> Vec<&str> {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            select(&names, false, &[skip.to_string()]).expect("known").iter().map(|s| s.id).collect()
+        };
+        assert!(!ids(&["all"], "linear-probe").contains(&"linear-probe"));
+        assert!(ids(&["all", "linear-probe"], "linear-probe").contains(&"linear-probe"));
+        assert!(select(&["all".to_string()], false, &["linear-prob".to_string()]).is_err());
+    }
+
+    #[test]
     fn a_mistyped_stage_gets_a_suggestion() {
-        let message = select(&["log-mell".to_string()], false).expect_err("unknown");
+        let message = select(&["log-mell".to_string()], false, &[]).expect_err("unknown");
         assert!(message.contains("did you mean `log-mel`?"), "{message}");
     }
 }

@@ -1,14 +1,16 @@
 //! From parameters as written to stages ready to run: every preset expanded, every model found, every key template made.
 //! Nothing is decoded or computed here, and nothing is written but the digest cache.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contract::{Cause, ColumnSpec, Decl, Failure, Item, Rows};
 use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result};
+use crate::exchange::imported::Imported;
 use crate::key::{Template, content, hex};
+use crate::store::WorkDir;
 use crate::store::digests::Digests;
 
 /// What an item stage reads of an item.
@@ -18,6 +20,8 @@ pub enum Source {
     Pictures,
     /// The sound file, or the sound track of the video file.
     Sound,
+    /// No file: its values were imported, and the store has them.
+    Imported,
 }
 
 impl Source {
@@ -26,6 +30,7 @@ impl Source {
         match self {
             Source::Pictures => item.video.as_deref(),
             Source::Sound => item.sound_source().map(std::path::PathBuf::as_path),
+            Source::Imported => None,
         }
     }
 
@@ -34,6 +39,7 @@ impl Source {
         let message = match self {
             Source::Pictures => "the data set names no video file for this item",
             Source::Sound => "the data set names no sound or video file for this item",
+            Source::Imported => "the imported files have no features of this item",
         };
         Failure::new(Cause::Missing, message)
     }
@@ -89,16 +95,27 @@ pub struct Science {
     pub log_mel: Option<log_mel::Spec>,
     /// The encoder, where it is asked for.
     pub clip: Option<ClipScience>,
+    /// The zero-shot classifier.
+    pub zero_shot: zero_shot::Spec,
     /// The probe.
     pub probe: linear_probe::Spec,
+    /// The network that hears.
+    pub audio: audio::Spec,
+    /// The network that hears and sees.
+    pub audio_visual: audio_visual::Spec,
+    /// The fusion.
+    pub late_fusion: late_fusion::Spec,
     /// The evaluation.
     pub evaluate: evaluate::Spec,
+    /// The report.
+    pub report: report::Spec,
     /// The item stages to run, in topological order.
     pub stages: Vec<ItemStage>,
 }
 
-/// Resolves the stages; models are only looked for where a selected stage needs them.
-pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -> Result<Science> {
+/// Resolves the stages; models are only looked for where a selected stage needs them. A stage whose values were imported is taken
+/// from the store as it is.
+pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, digests: &Digests) -> Result<Science> {
     let wants = |decl: &Decl| selected.iter().any(|s| s.id == decl.id);
     let extract = config.extract_frames.resolve().map_err(|e| refuse(extract_frames::DECL.id, &e))?;
     let (frames, files) = (extract.frames, extract.files);
@@ -123,11 +140,26 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
         pictures_template,
         log_mel: None,
         clip: None,
+        zero_shot: config.zero_shot.resolve().map_err(|e| refuse(zero_shot::DECL.id, &e))?,
         probe: config.linear_probe.resolve().map_err(|e| refuse(linear_probe::DECL.id, &e))?,
+        audio: config.audio.resolve().map_err(|e| refuse(audio::DECL.id, &e))?,
+        audio_visual: config.audio_visual.resolve().map_err(|e| refuse(audio_visual::DECL.id, &e))?,
+        late_fusion: config.late_fusion.resolve().map_err(|e| refuse(late_fusion::DECL.id, &e))?,
+        report: config.report.resolve().map_err(|e| refuse(report::DECL.id, &e))?,
         evaluate: config.evaluate.resolve().map_err(|e| refuse(evaluate::DECL.id, &e))?,
         stages: Vec::new(),
     };
     for decl in crate::registry::item_stages().filter(|decl| wants(decl)) {
+        if let Some(imported) = Imported::read(work, decl.id)? {
+            if decl.id == log_mel::DECL.id {
+                science.log_mel = Some(imported_log_mel(config, &imported)?);
+            } else if wants(&zero_shot::DECL) {
+                science.clip = Some(text_side(config, &imported)?);
+            }
+            let (template, columns) = (imported.template(decl.id)?, imported.columns(decl));
+            science.stages.push(ItemStage { decl, source: Source::Imported, template, columns, pictures: None });
+            continue;
+        }
         let stage = if decl.id == extract_frames::DECL.id {
             let template = science.pictures_template.clone();
             ItemStage {
@@ -149,7 +181,7 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
             let spec = config.encode_clip.resolve().map_err(|e| refuse(decl.id, &e))?;
             let checkpoint =
                 encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(decl.id, &e))?;
-            let facts = json!({ "model": model_digest(&checkpoint, digests)? });
+            let facts = json!({ "model": files_digest(&checkpoint.files(), digests)? });
             let inputs = json!({ "frames": frames_template.value() });
             let template = Template::new(decl.id, decl.version, &spec, &facts, &inputs);
             // Asked for here so that a checkpoint that cannot say how to prepare pictures is refused before any work.
@@ -163,11 +195,42 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], digests: &Digests) -
     Ok(science)
 }
 
-/// BLAKE3 over names and contents of the model's files.
-fn model_digest(checkpoint: &encode_clip::Checkpoint, digests: &Digests) -> Result<Value> {
+/// What `[log-mel]` says of imported spectrograms: it was not used to make them, but whoever reads them goes by it.
+fn imported_log_mel(config: &Config, imported: &Imported) -> Result<log_mel::Spec> {
+    let spec = config.log_mel.resolve().map_err(|e| refuse(log_mel::DECL.id, &e))?;
+    if spec.n_mels == imported.width {
+        return Ok(spec);
+    }
+    let message = format!(
+        "the imported spectrograms have {} bands and [log-mel] says {}: set n_mels (and sample_rate and hop_length) to what they were made with",
+        imported.width, spec.n_mels
+    );
+    Err(Error::Stage { stage: log_mel::DECL.id, message })
+}
+
+/// The checkpoint whose text side is compared with imported embeddings: it must be the one that they were made with, which only their
+/// dimension can contradict.
+fn text_side(config: &Config, imported: &Imported) -> Result<ClipScience> {
+    let id = encode_clip::DECL.id;
+    let spec = config.encode_clip.resolve().map_err(|e| refuse(id, &e))?;
+    let checkpoint = encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(id, &e))?;
+    encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(id, &e))?;
+    let dimension = checkpoint.describe().projection_dim;
+    if dimension == imported.width {
+        return Ok(ClipScience { spec, checkpoint });
+    }
+    let message = format!(
+        "the imported embeddings have {} numbers, those of `{}` have {dimension}: zero-shot needs the model that they were made with",
+        imported.width, config.encode_clip.model
+    );
+    Err(Error::Stage { stage: id, message })
+}
+
+/// BLAKE3 over names and contents of a model's files.
+pub(crate) fn files_digest(files: &[PathBuf], digests: &Digests) -> Result<Value> {
     let mut hasher = blake3::Hasher::new();
-    for path in checkpoint.files() {
-        let digest = digests.digest(&path).at("read", &path)?;
+    for path in files {
+        let digest = digests.digest(path).at("read", path)?;
         let name = path.file_name().expect("a file").to_string_lossy();
         hasher.update(format!("{name}\0{}\n", hex(&digest)).as_bytes());
     }

@@ -1,11 +1,13 @@
 //! Everything that a command needs before it runs or only looks: the data set, the store and a plan for each item stage.
 
-use contract::Decl;
+use contract::{Decl, Kind};
 use discover::Dataset;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::exchange::imported::Imported;
 use crate::plan::{Look, StagePlan, plan_stage};
+use crate::registry;
 use crate::resolve::{Science, resolve};
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
@@ -30,13 +32,30 @@ pub struct Session {
 
 impl Session {
     /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
-    pub fn open(config: Config, mut selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
-        let mut dataset = discover::discover(config.data()?, &config.discover)?;
-        let dropped = drop_what_cannot_apply(&dataset, &mut selected);
-        dataset.notes.extend(dropped);
+    pub fn open(config: Config, selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
+        let dataset = discover::discover(config.data()?, &config.discover)?;
+        Self::of(config, selected, dataset, set_aside)
+    }
+
+    /// The same for a data set that is known already.
+    pub fn of(
+        config: Config,
+        mut selected: Vec<&'static Decl>,
+        mut dataset: Dataset,
+        set_aside: bool,
+    ) -> Result<Session> {
         let work = config.work_dir();
+        let mut imported = Vec::new();
+        for decl in crate::registry::item_stages() {
+            if let Some(record) = Imported::read(&work, decl.id)? {
+                dataset.notes.push(record.note(decl.id));
+                imported.push(decl.id);
+            }
+        }
+        let dropped = drop_what_cannot_apply(&config, &dataset, &imported, &mut selected);
+        dataset.notes.extend(dropped);
         let digests = Digests::load(&work.digests());
-        let science = resolve(&config, &selected, &digests)?;
+        let science = resolve(&config, &selected, &work, &digests)?;
         let look = Look { shard_size: config.store.shard_size, set_aside };
         let plans = science
             .stages
@@ -47,23 +66,56 @@ impl Session {
     }
 }
 
+impl Session {
+    /// Whether this stage is selected.
+    pub fn wants(&self, stage: &Decl) -> bool {
+        self.selected.iter().any(|decl| decl.id == stage.id)
+    }
+}
+
 /// `run all` on a data set without pictures is about its sound, and one without labels is about features: what cannot apply to
-/// any item is left out, with a note.
-fn drop_what_cannot_apply(dataset: &Dataset, selected: &mut Vec<&'static Decl>) -> Vec<String> {
+/// any item is left out, with a note, and so is what reads nothing else. A stage that was imported needs no media.
+fn drop_what_cannot_apply(
+    config: &Config,
+    dataset: &Dataset,
+    imported: &[&str],
+    selected: &mut Vec<&'static Decl>,
+) -> Vec<String> {
     let mut notes = Vec::new();
-    let mut drop = |ids: &[&str], why: &str| {
-        let before = selected.len();
-        selected.retain(|s| !ids.contains(&s.id));
-        if selected.len() < before {
-            notes.push(format!("{why}: {} left out", ids.join(", ")));
+    let mut drop = |selected: &mut Vec<&'static Decl>, ids: &[&str], why: &str| {
+        let gone: Vec<&str> = selected.iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();
+        selected.retain(|s| !gone.contains(&s.id));
+        if !gone.is_empty() {
+            notes.push(format!("{why}: {} left out", gone.join(", ")));
         }
     };
-    let models = [linear_probe::DECL.id, evaluate::DECL.id];
     if dataset.items.iter().all(|item| item.video.is_none()) {
-        drop(&[extract_frames::DECL.id, encode_clip::DECL.id, models[0], models[1]], "no item has a video file");
+        let stages = [extract_frames::DECL.id, encode_clip::DECL.id];
+        let needed = stages.into_iter().filter(|id| !imported.contains(id)).collect::<Vec<_>>();
+        drop(selected, &needed, "no item has a video file");
     }
+    if dataset.items.iter().all(|item| item.sound_source().is_none()) && !imported.contains(&log_mel::DECL.id) {
+        drop(selected, &[log_mel::DECL.id], "no item has a sound or video file");
+    }
+    if imported.contains(&encode_clip::DECL.id) {
+        drop(selected, &[zero_shot::DECL.id], "imported embeddings do not say which text tower belongs to them");
+    }
+    let sets: Vec<&str> = registry::STAGES.iter().filter(|s| s.kind == Kind::Set).map(|s| s.id).collect();
     if dataset.items.iter().all(|item| item.label.is_none()) {
-        drop(&models, "no item has a label");
+        drop(selected, &sets, "no item has a label");
+    }
+    for system in registry::STAGES.iter().filter(|s| registry::is_system(s)) {
+        let features = || system.inputs.iter().filter(|id| registry::find(id).is_some_and(|s| s.kind == Kind::Item));
+        if let Some(absent) = features().find(|id| selected.iter().all(|s| s.id != **id)) {
+            drop(selected, &[system.id], &format!("there is no {absent}"));
+        }
+    }
+    let fused = |id: &String| selected.iter().any(|s| s.id == id);
+    if let Some(absent) = config.late_fusion.systems.iter().find(|id| !fused(id)) {
+        drop(selected, &[late_fusion::DECL.id], &format!("there is no {absent}"));
+    }
+    if !selected.iter().any(|s| registry::is_system(s)) {
+        drop(selected, &registry::GATHERING, "there is no system to judge");
     }
     notes
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, Result};
 use crate::key::{Difference, Template, differences, hex};
-use crate::plan::{ItemState, Reason, StagePlan, known_content};
-use crate::run::sets;
+use crate::plan::{ItemState, Reason, StagePlan};
+use crate::resolve::Source;
+use crate::run::sets::{self, Standing};
 use crate::session::Session;
 use crate::store::products::State;
 use crate::{exit, registry};
@@ -29,7 +30,8 @@ pub(super) struct Options {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
     let keep_frames = config.run.keep_frames || options.stage == extract_frames::DECL.id;
-    let selected = registry::select(std::slice::from_ref(&options.stage), keep_frames).map_err(Error::Usage)?;
+    let selected =
+        registry::select(std::slice::from_ref(&options.stage), keep_frames, &config.run.skip).map_err(Error::Usage)?;
     let session = Session::open(config, selected, false)?;
     let plan = session.plans.iter().find(|plan| plan.decl.id == options.stage);
     match (plan, &options.item) {
@@ -38,8 +40,8 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             if options.json { print_json(&answer)? } else { print(&answer.text())? }
         }
         (None, None) if options.stage != "all" => {
-            for (_, state) in sets::states(&session)?.iter().filter(|(stage, _)| *stage == options.stage) {
-                print(&explain_set(&options.stage, state))?;
+            for standing in sets::standings(&session)?.iter().filter(|standing| standing.stage == options.stage) {
+                print(&explain_set(standing))?;
             }
         }
         (None, Some(_)) => {
@@ -75,7 +77,7 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
         Error::Usage(format!("the data set has no item `{id}`{hint}"))
     })?;
     let item = &session.dataset.items[position];
-    let content = known_content(item, plan.source, &session.digests);
+    let content = plan.content(item, &session.digests);
     let key = content.map(|content| plan.template.key(&content));
     let stored = plan.index.files.iter().find_map(|file| Some((file, file.items.iter().find(|i| i.id == id)?)));
     let mut changed = Vec::new();
@@ -84,8 +86,12 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
             changed = differences(&template.value(), &plan.template.value());
         }
         if let Some(content) = content.filter(|content| *content != old.content) {
-            let field =
-                format!("inputs.{}", if plan.source == crate::resolve::Source::Sound { "sound" } else { "video" });
+            let field = match plan.source {
+                Source::Sound => "inputs.sound",
+                Source::Pictures => "inputs.video",
+                Source::Imported => "inputs.values",
+            };
+            let field = field.to_string();
             changed.push(Difference { field, old: Some(hex(&old.content)), new: Some(hex(&content)) });
         }
     }
@@ -135,8 +141,10 @@ impl Answer {
     }
 }
 
-fn explain_set(stage: &str, state: &State) -> String {
-    match state {
+fn explain_set(standing: &Standing) -> String {
+    let stage = standing.stage;
+    match &standing.state {
+        State::Current if standing.inputs_change => format!("{stage}: due: what it reads is about to be made anew\n"),
         State::Current => format!("{stage}: up to date\n"),
         State::New => format!("{stage}: due: never run\n"),
         State::Damaged(product) => format!("{stage}: due: {product} is missing or damaged\n"),

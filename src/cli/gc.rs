@@ -24,7 +24,7 @@ pub(super) struct Options {
 
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
-    let selected = registry::select(&["all".to_string()], true).map_err(Error::Usage)?;
+    let selected = registry::select(&["all".to_string()], true, &[]).map_err(Error::Usage)?;
     let session = Session::open(config, selected, false)?;
     let (mut files, mut bytes) = (0, 0);
     for plan in &session.plans {

@@ -1,8 +1,12 @@
 //! The command line: what a person types, and nothing else. Each command is a file.
 
+mod data;
 mod explain;
+mod export;
 mod failures;
 mod gc;
+mod import;
+mod predict;
 mod run;
 mod status;
 mod verify;
@@ -37,6 +41,8 @@ Examples:
 enum Command {
     /// Run stages and what they need; finished work is never done twice
     Run(run::Options),
+    /// Judge new clips by a system that was trained: one line of JSON each
+    Predict(predict::Options),
     /// Show what is done and what is left
     Status(status::Options),
     /// Say why an item, or a whole stage, is or is not up to date
@@ -47,6 +53,12 @@ enum Command {
     Verify(verify::Options),
     /// Free the space of values that no current plan needs
     Gc(gc::Options),
+    /// Download and check the media that a manifest lists
+    Data(data::Options),
+    /// Write the features of a stage as one HDF5 dataset per clip, as npy, or as Parquet
+    Export(export::Options),
+    /// Take features that others extracted as the values of a stage
+    Import(import::Options),
 }
 
 /// What every command takes.
@@ -88,11 +100,15 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(options) => run::execute(&options),
+        Command::Predict(options) => predict::execute(&options),
         Command::Status(options) => status::execute(&options),
         Command::Explain(options) => explain::execute(&options),
         Command::Failures(options) => failures::execute(&options),
         Command::Verify(options) => verify::execute(&options),
         Command::Gc(options) => gc::execute(&options),
+        Command::Data(options) => data::execute(&options),
+        Command::Export(options) => export::execute(&options),
+        Command::Import(options) => import::execute(&options),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

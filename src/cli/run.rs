@@ -34,7 +34,7 @@ pub(super) struct Options {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
     let keep_frames = config.run.keep_frames || options.stages.iter().any(|s| s == extract_frames::DECL.id);
-    let selected = registry::select(&options.stages, keep_frames).map_err(Error::Usage)?;
+    let selected = registry::select(&options.stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
     if options.dry_run {
         let session = Session::open(config, selected, false)?;
         let overview = super::status::Overview::new(&session)?;

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::key::Difference;
 use crate::plan::{Counts, Reason, StagePlan};
-use crate::run::sets;
+use crate::run::sets::{self, Standing};
 use crate::session::Session;
 use crate::store::products::State;
 use crate::ui::plural;
@@ -35,7 +35,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let all = ["all".to_string()];
     let names = if options.stages.is_empty() { &all[..] } else { &options.stages };
     let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
-    let selected = registry::select(names, keep_frames).map_err(Error::Usage)?;
+    let selected = registry::select(names, keep_frames, &config.run.skip).map_err(Error::Usage)?;
     let session = if options.stages.is_empty() {
         open_what_can_be(&config, selected)?
     } else {
@@ -97,7 +97,7 @@ impl Overview {
     pub(super) fn new(session: &Session) -> Result<Self> {
         let mut stages: Vec<StageOverview> = session.plans.iter().map(item_stage).collect();
         let items_current = stages.iter().all(|s| s.current);
-        stages.extend(sets::states(session)?.into_iter().map(|(stage, state)| set_stage(stage, &state, items_current)));
+        stages.extend(sets::standings(session)?.iter().map(|standing| set_stage(standing, items_current)));
         Ok(Overview {
             dataset: session.dataset.name.clone(),
             items: session.dataset.items.len(),
@@ -119,9 +119,10 @@ fn item_stage(plan: &StagePlan) -> StageOverview {
     StageOverview { stage: plan.decl.id, current: counts.is_current(), counts: Some(counts), reasons }
 }
 
-fn set_stage(stage: &'static str, state: &State, items_current: bool) -> StageOverview {
-    let reason = match state {
-        State::Current if items_current => None,
+fn set_stage(standing: &Standing, items_current: bool) -> StageOverview {
+    let stage = standing.stage;
+    let reason = match &standing.state {
+        State::Current if items_current && !standing.inputs_change => None,
         State::Current => Some("its inputs are about to change".to_string()),
         State::New => Some("never run".to_string()),
         State::Changed(differences) => Some(format!("changed: {}", list(differences))),

@@ -129,6 +129,7 @@ impl<'a> Worker<'a> {
                 Ok(())
             }
             (Ok((path, stamp, content)), Source::Pictures) => self.pictures(item, path, stamp, content, &due),
+            (Ok(_), Source::Imported) => unreachable!("an imported stage reads no file"),
             (Ok((path, stamp, content)), Source::Sound) => {
                 let outcome = guarded(|| self.sound(path)).and_then(|rows| unchanged(path, stamp).map(|()| rows));
                 self.send(due[0].position, item, due[0].key, content, Outcome::Computed(outcome))

@@ -5,6 +5,7 @@ pub mod clip;
 pub mod encode;
 pub mod kept;
 pub mod pass;
+pub mod predict;
 pub mod sets;
 pub mod writer;
 
@@ -44,16 +45,17 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         }
         reporter.report(&Event::Planned { stage: plan.decl.id, counts: plan.counts() });
     }
+    sets::check(session)?;
     let tallies = pass::run(session, reporter, stop);
     // Hashes are worth keeping whatever became of the run.
     digests.save()?;
     let tallies = tallies?;
-    let stopped = stop.load(Ordering::Relaxed);
+    let mut stopped = stop.load(Ordering::Relaxed);
     let stages: Vec<StageEnd> = plans.iter().zip(&tallies).map(|(plan, tally)| stage_end(work, plan, tally)).collect();
     let failed = stages.iter().map(|s| s.failed).sum();
     let mut report = None;
     if !stopped {
-        report = sets::run(session, reporter)?;
+        (report, stopped) = sets::run(session, reporter, stop)?;
     }
     let seconds = start.elapsed().as_secs_f64();
     reporter.report(&Event::Finished { stages: stages.clone(), seconds, stopped });

@@ -44,6 +44,11 @@ impl WorkDir {
         self.state().join("digests")
     }
 
+    /// Where a stage that trains keeps how far it is.
+    pub fn checkpoint(&self, stage: &str) -> PathBuf {
+        self.state().join("checkpoints").join(stage)
+    }
+
     /// The records of the runs.
     pub fn runs(&self) -> PathBuf {
         self.state().join("runs")

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{IoContext, Result};
 use crate::key::{Difference, canonical, differences, hex};
 use crate::store::publish::{publish_bytes, remove};
 
@@ -24,6 +24,9 @@ struct KeyFile {
     /// File name → BLAKE3 of its bytes.
     products: BTreeMap<String, String>,
 }
+
+/// A product on its way: its name and its bytes.
+pub type File = (&'static str, Vec<u8>);
 
 /// The folder of a set stage.
 #[derive(Debug)]
@@ -69,8 +72,24 @@ impl Products {
         serde_json::from_slice(&std::fs::read(self.folder.join(KEY_FILE)).ok()?).ok()
     }
 
+    /// The preimage of what is stored.
+    pub fn preimage(&self) -> Option<Value> {
+        self.read_key().map(|stored| stored.preimage)
+    }
+
+    /// What stands for a product in the preimage of what is made of it; `None` while there is none that anything vouches for.
+    pub fn digest(&self, name: &str) -> Option<String> {
+        self.read_key()?.products.get(name).cloned()
+    }
+
+    /// The bytes of a product.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.path(name);
+        std::fs::read(&path).at("read", &path)
+    }
+
     /// Publishes new products and then what vouches for them.
-    pub fn publish(&self, preimage: &Value, products: &[(&str, Vec<u8>)]) -> Result<()> {
+    pub fn publish(&self, preimage: &Value, products: &[File]) -> Result<()> {
         remove(&self.folder.join(KEY_FILE))?;
         let mut digests = BTreeMap::new();
         for (name, bytes) in products {

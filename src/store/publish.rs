@@ -18,7 +18,8 @@ const FOREIGN_TEMPORARY_AGE: Duration = Duration::from_hours(24);
 /// file there. When this returns, the file is under its final name and survives a power cut; when it fails or the
 /// process dies, `path` is what it was before.
 pub fn publish(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let folder = path.parent().expect("a published file lies in a folder");
+    // The parent of a bare name is the empty path, which is no folder to the system.
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).at("create", folder)?;
     let temporary = temporary_name(path);
     let outcome = write(&temporary).and_then(|()| {
@@ -30,6 +31,23 @@ pub fn publish(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<(
     if outcome.is_err() {
         // Best effort: the next run's sweep removes what this cannot.
         let _ = fs::remove_file(&temporary);
+    }
+    outcome
+}
+
+/// The same for a folder of files: `write` is handed an empty one under a temporary name. There must be nothing under its final name yet.
+pub fn publish_folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).at("create", folder)?;
+    let temporary = temporary_name(path);
+    fs::create_dir(&temporary).at("create", &temporary)?;
+    let outcome = write(&temporary).and_then(|()| {
+        sync_file_system(&temporary)?;
+        fs::rename(&temporary, path).at("rename into place", path)?;
+        sync_folder(folder)
+    });
+    if outcome.is_err() {
+        let _ = fs::remove_dir_all(&temporary);
     }
     outcome
 }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use training::{Phase, Progress};
+
 use crate::events::{Event, Reporter};
 use crate::ui::{duration, plural};
 
@@ -26,6 +28,8 @@ struct State {
     last_line: Instant,
     start: Instant,
     failures_told: usize,
+    /// Of the set stage that takes long.
+    long: Option<ProgressBar>,
 }
 
 struct Stage {
@@ -48,6 +52,7 @@ impl Human {
                 last_line: now,
                 start: now,
                 failures_told: 0,
+                long: None,
             }),
             every: Duration::from_secs_f64(every),
         }
@@ -69,6 +74,26 @@ impl State {
     fn clear_bars(&mut self) {
         for stage in self.stages.values() {
             stage.bar.finish_and_clear();
+        }
+        if let Some(bar) = self.long.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Of a long stage: on a terminal a bar with a text beside it, elsewhere a line every few seconds.
+    fn show(&mut self, stage: &str, (done, of): (usize, usize), text: &str, every: Duration) {
+        match &self.bars {
+            Some(bars) => {
+                let bar = self.long.get_or_insert_with(|| bars.add(ProgressBar::new(0).with_style(long_style(stage))));
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message(text.to_string());
+            }
+            None if self.last_line.elapsed() >= every => {
+                self.last_line = Instant::now();
+                self.say(&format!("  {stage:<15} {text}"));
+            }
+            None => {}
         }
     }
 
@@ -151,6 +176,13 @@ impl Reporter for Human {
             }
             Event::Shard { .. } | Event::Part { .. } => {}
             Event::Warning { message } => state.say(&format!("warning: {message}")),
+            Event::Training { stage, progress } => {
+                state.show(stage, training_position(progress), &training_words(progress), self.every);
+            }
+            Event::Judging { stage, done, of } => {
+                state.show(stage, (*done, *of), &format!("judges clips, {done}/{of}"), self.every);
+            }
+            Event::Note { stage, message } => state.say(&format!("  {stage:<15} {message}")),
             Event::SetStage { stage, reused, summary } => {
                 state.clear_bars();
                 let how = if *reused { "up to date: " } else { "" };
@@ -180,6 +212,37 @@ impl Reporter for Human {
             }
         }
     }
+}
+
+/// `epoch 3/20 · loss 1.234 · lr 2.4e-4 · 12.3 clips/s · val loss 1.100, accuracy 61.0% · 45 s left`
+fn training_words(p: &Progress) -> String {
+    let left = p.eta.map_or(String::new(), |seconds| format!(" · {} left", duration(seconds)));
+    let val = match (p.val_loss, p.val_accuracy) {
+        (Some(loss), Some(accuracy)) => format!(" · val loss {loss:.3}, accuracy {:.1}%", accuracy * 100.0),
+        _ => String::new(),
+    };
+    match p.phase {
+        Phase::Survey => format!("looks at the clips, {}/{}", p.step, p.steps),
+        Phase::Select => format!("epoch {}/{} · judges the validation clips{val}{left}", p.epoch, p.epochs),
+        Phase::Train => format!(
+            "epoch {}/{} · loss {:.3} · lr {:.1e} · {:.1} clips/s{val}{left}",
+            p.epoch, p.epochs, p.loss, p.learning_rate, p.clips_per_second
+        ),
+    }
+}
+
+/// Done and in all, over the whole run.
+fn training_position(p: &Progress) -> (usize, usize) {
+    match p.phase {
+        Phase::Survey => (0, 1),
+        Phase::Select => (p.epoch, p.epochs),
+        Phase::Train => (p.epoch.saturating_sub(1) * p.steps + p.step, p.epochs * p.steps),
+    }
+}
+
+fn long_style(stage: &str) -> ProgressStyle {
+    let template = format!("  {stage:<15} [{{bar:20}}] {{msg}}");
+    ProgressStyle::with_template(&template).expect("a fixed template").progress_chars("=> ")
 }
 
 fn style(stage: &str) -> ProgressStyle {

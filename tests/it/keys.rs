@@ -45,7 +45,7 @@ fn the_format_of_picture_files_does_not_reach_embeddings() {
 fn other_weights_recompute_embeddings_alone() {
     let lab = Lab::new();
     lab.run(&["log-mel", "encode-clip"]);
-    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/encode-clip/fixtures");
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures");
     let set = format!("encode-clip.model={:?}", fixtures.join("tiny-gelu").display().to_string());
     let said = lab.run(&["log-mel", "encode-clip", "--set", &set]);
     assert_eq!((said.computed("log-mel"), said.computed("encode-clip")), (0, ALL));

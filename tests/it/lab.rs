@@ -89,7 +89,7 @@ impl Lab {
 
     /// Writes the configuration with these lines after its head.
     pub(crate) fn write_config(&self, more: &str) {
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/encode-clip/fixtures/tiny-quick-gelu");
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/tiny-quick-gelu");
         let text = format!(
             "data = \"clips\"\nwork = \"work\"\n[encode-clip]\nmodel = {:?}\n[linear-probe]\nframe = 2\n\
              [store]\nshard_size = 4\n{more}",

@@ -70,7 +70,13 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Params { test_fraction: 0.3, val_fraction: 0.1, split_seed: 0, group_fields: Vec::new(), city_fields: Vec::new() }
+        Params {
+            test_fraction: 0.3,
+            val_fraction: 0.1,
+            split_seed: 0,
+            group_fields: Vec::new(),
+            city_fields: Vec::new(),
+        }
     }
 }
 

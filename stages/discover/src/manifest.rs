@@ -11,7 +11,11 @@
 //!
 //! The table is separated by commas or tabs and has a header with `id`, `video`, `audio`, `label`, `group`, `city`, `split` in any order; `id` and one of `video` and `audio`
 //! are required, an empty field is an absent value. A small data set can have `[[item]]`s with the same keys instead of a table, and a
-//! folder that describes itself has `layout = "folder"` or `layout = "tau-2021"`. `[[archive]]`s (`name`, `bytes`, `md5`) document a download.
+//! folder that describes itself has `layout = "folder"` or `layout = "tau-2021"`. `[[archive]]`s (`name`, `bytes`, `md5`, `url`) are what
+//! `pipeline data fetch` downloads ([`archives`]).
+//!
+//! `features_only = true` says that there are no media here, only features that others extracted (`pipeline import`): items then need no
+//! `video` and no `audio`, and `root` may be absent.
 
 use std::path::{Path, PathBuf};
 
@@ -21,9 +25,21 @@ use toml::Spanned;
 use crate::rows::{self, COLUMNS, Draft, Row};
 use crate::{About, DiscoverError, Problem, name_of, scan, tau};
 
-const KEYS: [&str; 11] =
-    ["name", "description", "licence", "source", "obtain", "root", "table", "layout", "classes", "item", "archive"];
-const ARCHIVE_KEYS: [&str; 3] = ["name", "bytes", "md5"];
+const KEYS: [&str; 12] = [
+    "name",
+    "description",
+    "licence",
+    "source",
+    "obtain",
+    "root",
+    "table",
+    "layout",
+    "classes",
+    "features_only",
+    "item",
+    "archive",
+];
+const ARCHIVE_KEYS: [&str; 4] = ["name", "bytes", "md5", "url"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,14 +49,16 @@ struct Manifest {
     licence: Option<String>,
     source: Option<String>,
     obtain: Option<String>,
-    root: String,
+    root: Option<String>,
     table: Option<String>,
     layout: Option<Layout>,
     classes: Option<Vec<String>>,
     #[serde(default)]
+    features_only: bool,
+    #[serde(default)]
     item: Vec<Spanned<Row>>,
-    #[serde(default, rename = "archive")]
-    _archive: Vec<Archive>,
+    #[serde(default)]
+    archive: Vec<Archive>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
@@ -51,31 +69,103 @@ enum Layout {
     Tau2021,
 }
 
-/// Read so that a slip in it is an error, not used: downloading is the user's to do.
-#[derive(Deserialize)]
+/// One file of a download.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Archive {
-    #[serde(rename = "name")]
-    _name: String,
-    #[serde(rename = "bytes")]
-    _bytes: Option<u64>,
-    #[serde(rename = "md5")]
-    _md5: Option<String>,
+pub struct Archive {
+    /// File name, without folders.
+    pub name: String,
+    /// Size, where it is known.
+    pub bytes: Option<u64>,
+    /// MD5 of its content, 32 hexadecimal digits, where it is known.
+    pub md5: Option<String>,
+    /// Where it is published.
+    pub url: Option<String>,
+}
+
+/// What a manifest says of getting its media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// Name of the data set.
+    pub name: String,
+    /// On what terms it may be used.
+    pub licence: Option<String>,
+    /// Where the media belong; it need not exist yet. `None`: the manifest names an environment variable that is not set.
+    pub root: Option<PathBuf>,
+    /// The files, in the order of the manifest.
+    pub archives: Vec<Archive>,
+}
+
+/// The archives of the manifest `file`; neither its table nor its media need to exist.
+pub fn archives(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Download, DiscoverError> {
+    let text = read_text(file)?;
+    let manifest = parse(file, &text)?;
+    for archive in &manifest.archive {
+        let line = line_containing(&text, &archive.name);
+        let fail =
+            |why| Err(DiscoverError::new(name_of(file), line, Problem::Archive { name: archive.name.clone(), why }));
+        let plain = Path::new(&archive.name).file_name().is_some_and(|name| name.to_str() == Some(&archive.name));
+        if !plain || archive.name.starts_with('.') {
+            return fail("must be a plain file name");
+        }
+        if archive.md5.as_ref().is_some_and(|md5| md5.len() != 32 || !md5.bytes().all(|b| b.is_ascii_hexdigit())) {
+            return fail("has an md5 that is not 32 hexadecimal digits");
+        }
+        if manifest.archive.iter().filter(|other| other.name == archive.name).count() > 1 {
+            return fail("is listed twice");
+        }
+    }
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let root = match manifest.root.as_ref().map(|root| expand(root, variable)) {
+        None | Some(Err(Problem::Unset(_))) => None,
+        Some(Ok(root)) => Some(folder.join(root)),
+        Some(Err(problem)) => return Err(DiscoverError::new(name_of(file), line_of(&text, "root"), problem)),
+    };
+    Ok(Download { name: manifest.name, licence: manifest.licence, root, archives: manifest.archive })
+}
+
+fn read_text(file: &Path) -> Result<String, DiscoverError> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| DiscoverError::new(name_of(file), None, Problem::from_io(&error)))?;
+    Ok(text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned))
+}
+
+fn parse(file: &Path, text: &str) -> Result<Manifest, DiscoverError> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| line_at(text, span.start));
+        DiscoverError::new(name_of(file), line, syntax(error.message()))
+    })
+}
+
+/// The line of a byte position.
+fn line_at(text: &str, offset: usize) -> u64 {
+    1 + text[..offset].bytes().filter(|&b| b == b'\n').count() as u64
+}
+
+/// The line that sets this key.
+fn line_of(text: &str, key: &str) -> Option<u64> {
+    let is_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+    text.lines().position(is_key).map(|index| index as u64 + 1)
+}
+
+/// The first line with this string in quotes.
+fn line_containing(text: &str, value: &str) -> Option<u64> {
+    let quoted = format!("\"{value}\"");
+    text.lines().position(|line| line.contains(&quoted)).map(|index| index as u64 + 1)
 }
 
 /// Reads the manifest `file` and its table. `variable` looks up environment variables.
 pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Result<Draft, DiscoverError> {
     let name = name_of(file);
     let fail = |line, problem| DiscoverError::new(name.clone(), line, problem);
-    let text = std::fs::read_to_string(file).map_err(|error| fail(None, Problem::from_io(&error)))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let line_at = |offset: usize| 1 + text[..offset].bytes().filter(|&b| b == b'\n').count() as u64;
-    let line_of = |key: &str| {
-        let is_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
-        text.lines().position(is_key).map(|index| index as u64 + 1)
-    };
-    let manifest: Manifest = toml::from_str(text)
-        .map_err(|error| fail(error.span().map(|span| line_at(span.start)), syntax(error.message())))?;
+    let text = read_text(file)?;
+    let line_at = |offset: usize| line_at(&text, offset);
+    let line_of = |key: &str| line_of(&text, key);
+    let manifest = parse(file, &text)?;
+    let needs_media = !manifest.features_only;
+    if needs_media && manifest.root.is_none() {
+        return Err(fail(Some(1), Problem::NoRoot));
+    }
 
     let folder = file.parent().unwrap_or(Path::new(""));
     let resolve = |key: &str, written: &str| -> Result<PathBuf, DiscoverError> {
@@ -95,7 +185,10 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
     {
         return Err(fail(line_of("classes"), Problem::DuplicateClass(twice.1.clone())));
     }
-    let root = resolve("root", &manifest.root)?;
+    let root = match &manifest.root {
+        Some(root) => resolve("root", root)?,
+        None => folder.to_owned(),
+    };
     let table = manifest.table.as_ref().map(|table| resolve("table", table)).transpose()?;
     // The table first: where neither exists, it is what the user has to make.
     if let Some(table) = &table
@@ -103,15 +196,15 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
     {
         return Err(missing("table", "the table", table));
     }
-    if !root.is_dir() {
+    if needs_media && !root.is_dir() {
         return Err(missing("root", "the root folder", &root));
     }
 
     let classes = manifest.classes.as_deref();
     let mut draft = match (table, manifest.layout) {
         (Some(table), _) => {
-            let rows = read_table(&table)?;
-            Draft { items: rows::items(rows, &root, classes, &name_of(&table))?, ..Draft::default() }
+            let rows = read_table(&table, needs_media)?;
+            Draft { items: rows::items(rows, &root, classes, needs_media, &name_of(&table))?, ..Draft::default() }
         }
         (None, Some(Layout::Folder)) => scan::folder(&root)?,
         (None, Some(Layout::Tau2021)) => match tau::find(&root)? {
@@ -124,7 +217,7 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
                 Row { line, ..row.into_inner() }
             };
             let rows = manifest.item.into_iter().map(numbered).collect();
-            Draft { items: rows::items(rows, &root, classes, &name)?, ..Draft::default() }
+            Draft { items: rows::items(rows, &root, classes, needs_media, &name)?, ..Draft::default() }
         }
     };
     draft.name = manifest.name;
@@ -134,14 +227,14 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
 }
 
 /// The rows of a comma or tab separated table.
-fn read_table(file: &Path) -> Result<Vec<Row>, DiscoverError> {
+fn read_table(file: &Path, needs_media: bool) -> Result<Vec<Row>, DiscoverError> {
     let mut table = Table::open(file)?;
     if let Some(unknown) = table.header.iter().find(|column| !COLUMNS.contains(&column.as_str())) {
         return Err(table.fail(1, Problem::unknown("column", unknown, &COLUMNS)));
     }
     let id = table.require("id")?;
     let column = COLUMNS.map(|name| table.column(name));
-    if column[1].is_none() && column[2].is_none() {
+    if needs_media && column[1].is_none() && column[2].is_none() {
         return Err(
             table.fail(1, Problem::MissingColumn { column: "video` or `audio", found: table.header.join(", ") })
         );

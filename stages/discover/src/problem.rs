@@ -39,6 +39,10 @@ pub enum Problem {
     Unset(String),
     #[error("`$` must be followed by the name of an environment variable, as in $NAME or ${{NAME}}")]
     Variable,
+    #[error("missing field `root`: the folder of the media (a manifest without media says features_only = true)")]
+    NoRoot,
+    #[error("the archive `{name}` {why}")]
+    Archive { name: String, why: &'static str },
     #[error("there is no item in it")]
     Empty,
     #[error("no media file in it ({0})")]
@@ -53,7 +57,10 @@ pub enum Problem {
     Collision { id: String, first: String, second: String },
     #[error("the path of this file is not Unicode; rename it")]
     NotUnicode,
-    #[error("`{0}` names neither a video nor an audio file")]
+    #[error(
+        "`{0}` names neither a video nor an audio file; where features are imported and there are no media, \
+         the manifest says features_only = true"
+    )]
     NoMedia(String),
     #[error("`{without}` has no {what}, but `{with}` has one; give all of them one, or none")]
     ForSomeOnly { what: &'static str, without: String, with: String },

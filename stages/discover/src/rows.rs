@@ -45,6 +45,7 @@ pub(crate) fn items(
     rows: Vec<Row>,
     root: &Path,
     classes: Option<&[String]>,
+    needs_media: bool,
     file: &str,
 ) -> Result<Vec<Item>, DiscoverError> {
     let fail = |line: u64, problem| Err(DiscoverError::new(file.to_owned(), Some(line), problem));
@@ -57,7 +58,7 @@ pub(crate) fn items(
         if let Some(&first) = first_line.get(&row.id) {
             return fail(row.line, Problem::DuplicateId { id: row.id, first });
         }
-        if row.video.is_empty() && row.audio.is_empty() {
+        if needs_media && row.video.is_empty() && row.audio.is_empty() {
             return fail(row.line, Problem::NoMedia(row.id));
         }
         if !row.split.is_empty() && !split::NAMES.contains(&row.split.as_str()) {

@@ -13,9 +13,14 @@ pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// Raw little-endian f32 values of a committed fixture.
-pub(crate) fn floats(name: &str) -> Vec<f32> {
-    fs::read(path(name)).unwrap().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+/// A committed checkpoint of the crate `clip`, with what transformers makes of it.
+pub(crate) fn checkpoint(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../clip/fixtures").join(name)
+}
+
+/// Raw little-endian f32 values of a file.
+pub(crate) fn floats(file: &Path) -> Vec<f32> {
+    fs::read(file).unwrap().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
 }
 
 /// Evenly spread 32-bit numbers without a generator: the n-th.
@@ -50,45 +55,30 @@ pub(crate) fn uniform(n: u64) -> f32 {
     (f64::from(mix(n)) / f64::from(u32::MAX) - 0.5) as f32
 }
 
-/// Tensors by name, for a safetensors file.
-pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
-
-/// Writes a safetensors file in f32.
-pub(crate) fn save(tensors: &Tensors, file: &Path) {
-    let bytes: BTreeMap<&String, Vec<u8>> = tensors
-        .iter()
-        .map(|(name, (_, values))| (name, values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let views = tensors
-        .iter()
-        .map(|(name, (shape, _))| (name, TensorView::new(Dtype::F32, shape.clone(), &bytes[name]).unwrap()));
-    fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
-}
-
-/// Writes a folder with a random checkpoint of this `vision_config`, and returns its tensors.
-pub(crate) fn random_checkpoint(folder: &Path, vision: &str, projection_dim: usize) -> Tensors {
+/// Writes a folder with a random checkpoint of this `vision_config`.
+pub(crate) fn random_checkpoint(folder: &Path, vision: &str, projection_dim: usize) {
     let config = format!(
         r#"{{"model_type": "clip", "projection_dim": {projection_dim}, "vision_config": {vision}, "pipeline_random_weights": true}}"#
     );
-    let parsed = crate::config::VisionConfig::parse(&config).unwrap();
+    let parsed = clip::VisionConfig::parse(&config).unwrap();
     let mut seed = 0;
-    let tensors = crate::weights::expected(&parsed)
+    let tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = clip::weights::of_image(&parsed)
         .into_iter()
         .map(|(name, shape)| {
             let fan_in: usize = shape[1..].iter().product();
             let offset = if name.contains("norm") && name.ends_with("weight") { 1.0 } else { 0.0 };
-            let values = (0..shape.iter().product::<usize>())
-                .map(|_| {
-                    seed += 1;
-                    offset + uniform(seed) * 3.0 / (fan_in as f32).sqrt()
-                })
-                .collect();
+            let values = (0..shape.iter().product::<usize>()).flat_map(|_| {
+                seed += 1;
+                (offset + uniform(seed) * 3.0 / (fan_in as f32).sqrt()).to_le_bytes()
+            });
+            let values = values.collect();
             (name, (shape, values))
         })
         .collect();
+    let views =
+        tensors.iter().map(|(name, (shape, bytes))| (name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap()));
+    fs::write(folder.join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
     fs::write(folder.join("config.json"), config).unwrap();
     let side = parsed.image_size;
     fs::write(folder.join("preprocessor_config.json"), format!(r#"{{"size": {side}, "crop_size": {side}}}"#)).unwrap();
-    save(&tensors, &folder.join("model.safetensors"));
-    tensors
 }

@@ -10,7 +10,7 @@
 //!
 //! Sources: Radford et al., *Learning Transferable Visual Models From Natural Language Supervision* (2021), `clip/model.py`
 //! of openai/CLIP, and `CLIPModel.get_image_features` of Hugging Face transformers, which the values equal to float
-//! tolerance (measured by `parity/compare.py`).
+//! tolerance (measured by `parity/compare.py` of the crate `clip`, which holds checkpoints and towers).
 //!
 //! **Output.** `embedding` `[N, D]`, one row per picture, D = `projection_dim` (512 for ViT-B, 768 for ViT-L/14), f32 or
 //! f16, raw as `get_image_features` returns it (norm about 10 for OpenAI's ViT-B/32) unless `normalize` makes it unit
@@ -33,27 +33,18 @@
 //! **Pictures.** ✅ any size from 1×1, upscaled where needed; transparency by Pillow's rules
 //! ([`Preprocess::apply_rgba`]). ❌ colour profiles, EXIF orientation: the bytes are taken as sRGB, upright.
 //!
-//! **Why not candle-transformers' CLIP.** Its tower draws a missing class embedding at random, knows only QuickGELU, fixes
-//! the layer norms' epsilon and computes every token of the last block although one is used. [`tower`] is written on
-//! candle's tensors instead.
-//!
 //! **History of `version`.** 1: first.
 
-pub mod checkpoint;
-pub mod config;
 pub mod encoder;
-pub mod epilogue;
 pub mod preprocess;
 pub mod resize;
-pub mod tower;
-pub mod weights;
 
 use contract::{Cause, Classify, Column, ColumnSpec, Decl, Element, Kind, Rows, Values};
 use half::f16;
 use serde::{Deserialize, Serialize};
 
-pub use checkpoint::{Checkpoint, ModelInfo};
-pub use encoder::{Backend, DeviceChoice, Encoder};
+pub use clip::{Backend, Checkpoint, DeviceChoice, ModelInfo};
+pub use encoder::Encoder;
 pub use preprocess::{Order, Preprocess};
 
 /// The declaration of this stage.
@@ -172,94 +163,15 @@ impl Params {
 /// Why there is no embedding.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No checkpoint by that name.
-    #[error("the model {model:?} was not found: {message}")]
-    NotFound {
-        /// As the user wrote it.
-        model: String,
-        /// What was looked for and what to do.
-        message: String,
-    },
-    /// A file of the checkpoint cannot be read.
-    #[error("{file} cannot be read: {message}")]
-    Unreadable {
-        /// File name.
-        file: String,
-        /// Kind of input/output error.
-        message: String,
-    },
-    /// A configuration file of the checkpoint is damaged or asks for something that is not supported.
-    #[error("{file}: {message}")]
-    Config {
-        /// File name.
-        file: String,
-        /// What is wrong.
-        message: String,
-    },
+    /// The checkpoint, its weights or the device cannot be used, or the network failed.
+    #[error(transparent)]
+    Clip(#[from] clip::Error),
     /// The checkpoint does not say how to prepare pictures.
     #[error(
         "the checkpoint has no preprocessor_config.json, so size, mean and standard deviation of its pictures are unknown: copy the file \
          beside config.json, or set `preprocessing = \"openai\"` to use the constants of OpenAI's models"
     )]
     NoPreprocessor,
-    /// A weight file is damaged or of an unknown type.
-    #[error("{file} {message}")]
-    Weights {
-        /// File name.
-        file: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// A tensor of the image tower is nowhere.
-    #[error(
-        "{file}: tensor {tensor} of shape {shape:?} is missing; is this a CLIP checkpoint with its image tower and projection?"
-    )]
-    MissingTensor {
-        /// The files that were searched.
-        file: String,
-        /// Name of the tensor.
-        tensor: String,
-        /// Shape that config.json implies.
-        shape: Vec<usize>,
-    },
-    /// A tensor does not have the shape that config.json implies.
-    #[error("{file}: tensor {tensor} has shape {found:?} where config.json implies {expected:?}")]
-    TensorShape {
-        /// File name.
-        file: String,
-        /// Name of the tensor.
-        tensor: String,
-        /// Shape that config.json implies.
-        expected: Vec<usize>,
-        /// Shape in the file.
-        found: Vec<usize>,
-    },
-    /// A tensor holds an infinity or NaN.
-    #[error("{file}: tensor {tensor} holds values that are not finite: the file is damaged")]
-    TensorNotFinite {
-        /// File name.
-        file: String,
-        /// Name of the tensor.
-        tensor: String,
-    },
-    /// Two files hold the same tensor.
-    #[error(
-        "{file}: tensor {tensor} is in another weight file of the folder as well; leave only the files of one checkpoint there"
-    )]
-    DuplicateTensor {
-        /// File name of the second.
-        file: String,
-        /// Name of the tensor.
-        tensor: String,
-    },
-    /// The device cannot be used.
-    #[error("device {device:?}: {message}")]
-    Device {
-        /// As the user wrote it.
-        device: String,
-        /// What is wrong and what to do.
-        message: String,
-    },
     /// A picture is empty, or its bytes are not `width * height * channels`.
     #[error("a picture of {width}x{height} pixels with {channels} channels comes with {bytes} bytes")]
     Picture {
@@ -280,24 +192,22 @@ pub enum Error {
         /// Where it overflowed.
         precision: &'static str,
     },
-    /// candle reported an error.
-    #[error("the network failed: {0}")]
-    Candle(#[from] candle_core::Error),
+}
+
+/// candle's errors are those of the network.
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Error {
+        Error::Clip(error.into())
+    }
 }
 
 impl Classify for Error {
     fn class(&self) -> Cause {
         match self {
-            Error::NotFound { .. } => Cause::Missing,
-            Error::Unreadable { .. } => Cause::Unreadable,
-            Error::Config { .. } | Error::NoPreprocessor | Error::Device { .. } => Cause::Unsupported,
-            Error::Weights { .. }
-            | Error::MissingTensor { .. }
-            | Error::TensorShape { .. }
-            | Error::TensorNotFinite { .. }
-            | Error::DuplicateTensor { .. }
-            | Error::Picture { .. } => Cause::Corrupt,
-            Error::NotFinite { .. } | Error::Candle(_) => Cause::Internal,
+            Error::Clip(error) => error.class(),
+            Error::NoPreprocessor => Cause::Unsupported,
+            Error::Picture { .. } => Cause::Corrupt,
+            Error::NotFinite { .. } => Cause::Internal,
         }
     }
 }

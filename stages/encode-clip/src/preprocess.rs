@@ -1,15 +1,13 @@
 //! From a picture of any size to the normalised input of a checkpoint.
 
+use clip::Checkpoint;
+use clip::checkpoint::PREPROCESSING;
 use contract::Picture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Error;
-use crate::checkpoint::Checkpoint;
 use crate::resize::{Axis, Filter, Resizer, premultiply, unpremultiply};
-
-/// Where a checkpoint says how it wants its pictures; the first that says something wins, as in transformers.
-pub const FILES: [&str; 2] = ["processor_config.json", "preprocessor_config.json"];
 
 /// OpenAI's constants (clip/clip.py); also the defaults of transformers' CLIP image processor.
 const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
@@ -61,11 +59,18 @@ impl PreprocessorConfig {
         }
     }
 
-    /// Reads the text of one of [`FILES`]; `None` when it says nothing of pictures.
+    /// What a checkpoint says, if it says anything. The first of [`PREPROCESSING`] that does wins, as in transformers.
+    pub fn of(checkpoint: &Checkpoint) -> Result<Option<PreprocessorConfig>, Error> {
+        let texts = checkpoint.preprocessing().iter();
+        let found = texts.map(|(file, text)| Self::parse(file, text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(found.into_iter().flatten().next())
+    }
+
+    /// Reads the text of one of [`PREPROCESSING`]; `None` when it says nothing of pictures.
     pub fn parse(file: &str, json: &str) -> Result<Option<PreprocessorConfig>, Error> {
-        let bad = |message: String| Error::Config { file: file.into(), message };
+        let bad = |message: String| Error::Clip(clip::Error::Config { file: file.into(), message });
         let mut root: Map<String, Value> = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
-        let keys = if file == FILES[0] {
+        let keys = if file == PREPROCESSING[0] {
             match root.remove("image_processor") {
                 Some(keys) => keys,
                 None => return Ok(None),
@@ -172,8 +177,8 @@ impl Preprocess {
     /// the weights. Without that file [`Order::OpenAi`] uses OpenAI's constants, as their code does; [`Order::Hf`] is an error.
     pub fn new(checkpoint: &Checkpoint, order: Order) -> Result<Preprocess, Error> {
         let side = checkpoint.config().image_size;
-        let config = match (checkpoint.preprocessor(), order) {
-            (Some(config), _) => config.clone(),
+        let config = match (PreprocessorConfig::of(checkpoint)?, order) {
+            (Some(config), _) => config,
             (None, Order::OpenAi) => PreprocessorConfig::openai(side),
             (None, Order::Hf) => return Err(Error::NoPreprocessor),
         };
@@ -181,7 +186,7 @@ impl Preprocess {
     }
 
     fn with_config(config: PreprocessorConfig, side: usize, order: Order) -> Result<Preprocess, Error> {
-        let wrong = |message: String| Err(Error::Config { file: FILES[1].into(), message });
+        let wrong = |message: String| Err(Error::Clip(clip::Error::Config { file: PREPROCESSING[1].into(), message }));
         let (height, width) = match (config.crop, config.resize) {
             (Some(crop), _) => crop,
             (None, Resize::Exact(height, width)) => (height, width),

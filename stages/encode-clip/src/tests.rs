@@ -49,7 +49,7 @@ fn columns_and_rows_agree() {
 /// The bytes of a picture are pinned exactly; embeddings to 1e-5, since their last bits follow the processor.
 #[test]
 fn version_tripwire() {
-    let folder = fixture::path("tiny-quick-gelu");
+    let folder = fixture::checkpoint("tiny-quick-gelu");
     let checkpoint = Checkpoint::locate(folder.to_str().unwrap()).unwrap();
     let spec = Params::default().resolve().unwrap();
     let mut preprocess = Preprocess::new(&checkpoint, spec.preprocessing).unwrap();

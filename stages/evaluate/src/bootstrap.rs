@@ -1,5 +1,9 @@
 //! Resampling of groups.
 
+use std::collections::{BTreeMap, HashMap};
+
+use predictions::Prediction;
+
 /// Sebastiano Vigna's `SplitMix64`: 64 bits of state, the same numbers on every machine for ever.
 struct SplitMix64(u64);
 
@@ -18,32 +22,91 @@ impl SplitMix64 {
     }
 }
 
-/// The sums over one group, or over several.
-#[derive(Debug, Clone, Copy, Default)]
+/// The sums of one system over one group, or over several.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Sums {
     pub(crate) rows: u64,
     pub(crate) hits: u64,
     pub(crate) loss: f64,
 }
 
-/// The 2.5 % and 97.5 % points of accuracy and of log loss over `resamples` draws of as many groups with replacement.
-pub(crate) fn intervals(groups: &[Sums], resamples: u32, seed: u64) -> ([f64; 2], [f64; 2]) {
-    let mut random = SplitMix64(seed);
-    let mut draw = |_| {
-        let mut sums = Sums::default();
-        for _ in 0..groups.len() {
-            let group = groups[random.below(groups.len())];
-            sums.rows += group.rows;
-            sums.hits += group.hits;
-            sums.loss += group.loss;
-        }
-        (sums.hits as f64 / sums.rows as f64, sums.loss / sums.rows as f64)
-    };
-    let (mut accuracy, mut loss): (Vec<f64>, Vec<f64>) = (0..resamples).map(&mut draw).unzip();
-    (ends(&mut accuracy), ends(&mut loss))
+impl Sums {
+    pub(crate) fn add(&mut self, other: Sums) {
+        self.rows += other.rows;
+        self.hits += other.hits;
+        self.loss += other.loss;
+    }
+
+    pub(crate) fn accuracy(self) -> f64 {
+        self.hits as f64 / self.rows as f64
+    }
+
+    pub(crate) fn mean_loss(self) -> f64 {
+        self.loss / self.rows as f64
+    }
 }
 
-fn ends(values: &mut [f64]) -> [f64; 2] {
+/// The sums of `N` systems over what is resampled together: a group, or an item without one.
+#[derive(Debug)]
+pub(crate) struct Clusters<'a, const N: usize> {
+    named: BTreeMap<&'a str, [Sums; N]>,
+    lone: Vec<[Sums; N]>,
+    ids: HashMap<&'a str, usize>,
+}
+
+impl<'a, const N: usize> Clusters<'a, N> {
+    pub(crate) fn new() -> Self {
+        Clusters { named: BTreeMap::new(), lone: Vec::new(), ids: HashMap::new() }
+    }
+
+    /// Adds what the systems achieved on a row.
+    pub(crate) fn add(&mut self, row: &'a Prediction, sums: [Sums; N]) {
+        let cluster = if let Some(group) = &row.group {
+            self.named.entry(group).or_insert([Sums::default(); N])
+        } else {
+            let at = *self.ids.entry(&row.id).or_insert(self.lone.len());
+            if at == self.lone.len() {
+                self.lone.push([Sums::default(); N]);
+            }
+            &mut self.lone[at]
+        };
+        for (mine, more) in cluster.iter_mut().zip(sums) {
+            mine.add(more);
+        }
+    }
+
+    /// The groups by name.
+    pub(crate) fn named(&self) -> &BTreeMap<&'a str, [Sums; N]> {
+        &self.named
+    }
+
+    /// The groups in the order of their names, then the items without a group in the order of the rows.
+    pub(crate) fn all(&self) -> Vec<[Sums; N]> {
+        self.named.values().copied().chain(self.lone.iter().copied()).collect()
+    }
+}
+
+/// The sums over as many clusters as there are, drawn with replacement, `resamples` times.
+pub(crate) fn draws<const N: usize>(
+    clusters: &[[Sums; N]],
+    resamples: u32,
+    seed: u64,
+) -> impl Iterator<Item = [Sums; N]> {
+    let mut random = SplitMix64(seed);
+    (0..resamples).map(move |_| {
+        let mut total = [Sums::default(); N];
+        for _ in 0..clusters.len() {
+            let drawn = clusters[random.below(clusters.len())];
+            for (sum, more) in total.iter_mut().zip(drawn) {
+                sum.add(more);
+            }
+        }
+        total
+    })
+}
+
+/// The 2.5 % and 97.5 % points; sorts the values.
+pub(crate) fn interval(values: &mut [f64]) -> [f64; 2] {
     values.sort_by(f64::total_cmp);
     [0.025, 0.975].map(|share| quantile(values, share))
 }

@@ -1,20 +1,22 @@
 //! The figures of one system on one split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
+use predictions::Predictions;
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::{Sums, intervals};
-use crate::{Error, Predictions, Spec};
-
-/// Bins of the calibration error.
-const BINS: usize = 15;
+use crate::bootstrap::{Clusters, Sums, draws, interval};
+use crate::{Error, Spec};
 
 /// The figures of one system on one split. Field docs of ratios: the crate's formulas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// Number of rows.
+    /// Number of rows: clips, or seconds.
     pub n: u64,
+    /// Number of clips.
+    pub items: u64,
+    /// Rows of the split that another system of the protocol decided and this one did not; 0 for a system judged alone.
+    pub left_out: u64,
     /// Share of rows decided rightly.
     pub accuracy: f64,
     /// Mean recall of the classes that occur.
@@ -23,7 +25,7 @@ pub struct Metrics {
     pub log_loss: f64,
     /// Mean over the classes that occur of their log loss.
     pub macro_log_loss: f64,
-    /// Expected calibration error, 15 bins.
+    /// Expected calibration error over `reliability`.
     pub ece: f64,
     /// What knowing nothing achieves.
     pub chance: Chance,
@@ -37,6 +39,10 @@ pub struct Metrics {
     pub per_class: Vec<ClassMetrics>,
     /// Figures of each group; `null` when no row has one.
     pub per_group: Option<BTreeMap<String, GroupMetrics>>,
+    /// Figures of each city; `null` when no row has one.
+    pub per_city: Option<BTreeMap<String, CityMetrics>>,
+    /// Equal bins of the largest probability, from low to high.
+    pub reliability: Vec<Bin>,
 }
 
 /// What knowing nothing achieves.
@@ -91,80 +97,142 @@ pub struct GroupMetrics {
     pub log_loss: f64,
 }
 
+/// Figures of one city.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CityMetrics {
+    /// Number of rows.
+    pub n: u64,
+    /// Share of rows decided rightly.
+    pub accuracy: f64,
+    /// Mean recall of the classes that occur in the city.
+    pub macro_accuracy: f64,
+    /// Mean log loss.
+    pub log_loss: f64,
+}
+
+/// A bin of the largest probability, `(low, high]`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Bin {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Number of rows in it.
+    pub n: u64,
+    /// Mean of their largest probability; `null` without rows.
+    pub confidence: Option<f64>,
+    /// Share of them decided rightly; `null` without rows.
+    pub accuracy: Option<f64>,
+}
+
 /// The figures over the rows of `spec.split`.
 pub fn metrics(predictions: &Predictions, spec: &Spec) -> Result<Metrics, Error> {
     let truths = predictions.truths()?;
     let k = predictions.classes.len();
     let mut confusion = vec![vec![0u64; k]; k];
-    let mut class_loss = vec![0.0; k];
-    let mut bins = [(0.0f64, 0u64); BINS];
-    let mut groups: BTreeMap<&str, Sums> = BTreeMap::new();
-    let mut lone = Vec::new();
+    let mut by_class = vec![Sums::default(); k];
+    let mut bins = vec![(0.0f64, Sums::default()); spec.bins];
+    let mut clusters = Clusters::new();
+    let mut cities: BTreeMap<&str, Vec<Sums>> = BTreeMap::new();
+    let mut items = HashSet::new();
     for (row, truth) in predictions.rows.iter().zip(truths).filter(|(row, _)| row.split == spec.split) {
         let decision = row.decision();
-        let hit = u64::from(decision == truth);
-        let loss = log_loss(row.probabilities[truth]);
+        let confidence = row.probabilities[decision];
+        let sums = judged(decision, truth, &row.probabilities);
         confusion[truth][decision] += 1;
-        class_loss[truth] += loss;
-        let bin = &mut bins[bin(row.probabilities[decision])];
-        *bin = (bin.0 + row.probabilities[decision], bin.1 + hit);
-        let sums = if let Some(group) = &row.group {
-            groups.entry(group).or_default()
-        } else {
-            lone.push(Sums::default());
-            lone.last_mut().expect("one was pushed just now")
-        };
-        *sums = Sums { rows: sums.rows + 1, hits: sums.hits + hit, loss: sums.loss + loss };
+        by_class[truth].add(sums);
+        let bin = &mut bins[bin(confidence, spec.bins)];
+        bin.0 += confidence;
+        bin.1.add(sums);
+        clusters.add(row, [sums]);
+        if let Some(city) = &row.city {
+            cities.entry(city).or_insert_with(|| vec![Sums::default(); k])[truth].add(sums);
+        }
+        items.insert(row.id.as_str());
     }
-    let n: u64 = confusion.iter().flatten().sum();
+    let total = total(&by_class);
+    let n = total.rows;
     if n == 0 {
         return Err(empty_split(predictions, spec));
     }
-    let rows: Vec<u64> = confusion.iter().map(|row| row.iter().sum()).collect();
     let per_class: Vec<ClassMetrics> = (0..k)
         .map(|class| {
-            let hits = confusion[class][class];
+            let Sums { rows, hits, .. } = by_class[class];
             let decisions: u64 = confusion.iter().map(|row| row[class]).sum();
             ClassMetrics {
                 class: predictions.classes[class].clone(),
-                n: rows[class],
-                recall: ratio(hits, rows[class]),
+                n: rows,
+                recall: ratio(hits, rows),
                 precision: ratio(hits, decisions),
-                f1: ratio(2 * hits, rows[class] + decisions),
-                log_loss: (rows[class] > 0).then(|| class_loss[class] / rows[class] as f64),
+                f1: ratio(2 * hits, rows + decisions),
+                log_loss: (rows > 0).then(|| by_class[class].mean_loss()),
             }
         })
         .collect();
-    let all: Vec<Sums> = groups.values().copied().chain(lone).collect();
-    let hits: u64 = (0..k).map(|class| confusion[class][class]).sum();
+    let groups = clusters.all();
+    let distance = |(confidence, sums): &(f64, Sums)| (confidence - sums.hits as f64).abs();
     Ok(Metrics {
         n,
-        accuracy: hits as f64 / n as f64,
+        items: items.len() as u64,
+        left_out: 0,
+        accuracy: total.accuracy(),
         macro_accuracy: mean(per_class.iter().filter_map(|class| class.recall)),
-        log_loss: class_loss.iter().sum::<f64>() / n as f64,
+        log_loss: total.mean_loss(),
         macro_log_loss: mean(per_class.iter().filter_map(|class| class.log_loss)),
-        ece: bins.iter().map(|(confidence, hits)| (confidence - *hits as f64).abs()).sum::<f64>() / n as f64,
+        ece: bins.iter().map(distance).sum::<f64>() / n as f64,
         chance: Chance {
             accuracy: 1.0 / k as f64,
             log_loss: (k as f64).ln(),
-            majority: rows.iter().copied().max().unwrap_or(0) as f64 / n as f64,
+            majority: by_class.iter().map(|class| class.rows).max().unwrap_or(0) as f64 / n as f64,
         },
-        interval: (spec.bootstrap > 0 && all.len() > 1).then(|| {
-            let (accuracy, log_loss) = intervals(&all, spec.bootstrap, spec.seed);
-            Interval { accuracy, log_loss, groups: all.len(), resamples: spec.bootstrap }
+        interval: (spec.bootstrap > 0 && groups.len() > 1).then(|| {
+            let (mut accuracy, mut loss): (Vec<f64>, Vec<f64>) =
+                draws(&groups, spec.bootstrap, spec.seed).map(|[sums]| (sums.accuracy(), sums.mean_loss())).unzip();
+            let [accuracy, log_loss] = [&mut accuracy, &mut loss].map(|values| interval(values));
+            Interval { accuracy, log_loss, groups: groups.len(), resamples: spec.bootstrap }
         }),
         classes: predictions.classes.clone(),
         confusion,
         per_class,
-        per_group: (!groups.is_empty())
-            .then(|| groups.into_iter().map(|(name, sums)| (name.to_owned(), sums.into())).collect()),
+        per_group: (!clusters.named().is_empty())
+            .then(|| clusters.named().iter().map(|(name, [sums])| ((*name).to_owned(), (*sums).into())).collect()),
+        per_city: (!cities.is_empty())
+            .then(|| cities.iter().map(|(name, classes)| ((*name).to_owned(), city(classes))).collect()),
+        reliability: bins.iter().enumerate().map(|(at, bin)| reliability(at, spec.bins, bin)).collect(),
     })
+}
+
+/// What one decision adds to the sums.
+pub(crate) fn judged(decision: usize, truth: usize, probabilities: &[f64]) -> Sums {
+    Sums { rows: 1, hits: u64::from(decision == truth), loss: log_loss(probabilities[truth]) }
 }
 
 impl From<Sums> for GroupMetrics {
     fn from(sums: Sums) -> Self {
-        let n = sums.rows as f64;
-        GroupMetrics { n: sums.rows, accuracy: sums.hits as f64 / n, log_loss: sums.loss / n }
+        GroupMetrics { n: sums.rows, accuracy: sums.accuracy(), log_loss: sums.mean_loss() }
+    }
+}
+
+fn city(by_class: &[Sums]) -> CityMetrics {
+    let total = total(by_class);
+    let recalls = by_class.iter().filter(|class| class.rows > 0).map(|class| class.accuracy());
+    CityMetrics {
+        n: total.rows,
+        accuracy: total.accuracy(),
+        macro_accuracy: mean(recalls),
+        log_loss: total.mean_loss(),
+    }
+}
+
+fn reliability(at: usize, bins: usize, (confidence, sums): &(f64, Sums)) -> Bin {
+    let end = |at: usize| at as f64 / bins as f64;
+    let some = sums.rows > 0;
+    Bin {
+        low: end(at),
+        high: end(at + 1),
+        n: sums.rows,
+        confidence: some.then(|| confidence / sums.rows as f64),
+        accuracy: some.then(|| sums.accuracy()),
     }
 }
 
@@ -173,9 +241,16 @@ fn log_loss(probability: f64) -> f64 {
     -probability.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
 }
 
-/// The bin `(b/15, (b+1)/15]` of a largest probability.
-fn bin(confidence: f64) -> usize {
-    ((confidence * BINS as f64).ceil() as usize).clamp(1, BINS) - 1
+/// The bin `(b/B, (b+1)/B]` of a largest probability.
+fn bin(confidence: f64, bins: usize) -> usize {
+    ((confidence * bins as f64).ceil() as usize).clamp(1, bins) - 1
+}
+
+fn total(parts: &[Sums]) -> Sums {
+    parts.iter().fold(Sums::default(), |mut total, part| {
+        total.add(*part);
+        total
+    })
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {
@@ -195,6 +270,7 @@ fn empty_split(predictions: &Predictions, spec: &Spec) -> Error {
     let present: Vec<String> = splits.iter().map(|(split, rows)| format!("`{split}` ({rows} rows)")).collect();
     Error::EmptySplit {
         system: predictions.system.clone(),
+        protocol: predictions.protocol,
         split: spec.split.clone(),
         present: if present.is_empty() { "no rows at all".to_owned() } else { present.join(", ") },
     }

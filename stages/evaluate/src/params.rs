@@ -12,11 +12,14 @@ pub struct Params {
     pub bootstrap: u32,
     /// Seed of the resampling.
     pub seed: u64,
+    /// Equal bins of the largest probability, for the calibration error and the reliability diagram. 15 as in Guo et al.
+    /// 2017 (arXiv 1706.04599).
+    pub bins: usize,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Params { split: "test".to_owned(), bootstrap: 1000, seed: 0 }
+        Params { split: "test".to_owned(), bootstrap: 1000, seed: 0, bins: 15 }
     }
 }
 
@@ -29,6 +32,8 @@ pub struct Spec {
     pub bootstrap: u32,
     /// As [`Params::seed`].
     pub seed: u64,
+    /// As [`Params::bins`]; 2 to 100.
+    pub bins: usize,
 }
 
 impl Params {
@@ -40,7 +45,10 @@ impl Params {
         if (1..100).contains(&self.bootstrap) {
             return Err(ParamsError::FewResamples(self.bootstrap));
         }
-        Ok(Spec { split: self.split.clone(), bootstrap: self.bootstrap, seed: self.seed })
+        if !(2..=100).contains(&self.bins) {
+            return Err(ParamsError::Bins(self.bins));
+        }
+        Ok(Spec { split: self.split.clone(), bootstrap: self.bootstrap, seed: self.seed, bins: self.bins })
     }
 }
 
@@ -53,4 +61,7 @@ pub enum ParamsError {
     /// So few resamples that the ends of a 95 % interval are single draws.
     #[error("bootstrap = {0}: use at least 100 resamples (the default is 1000), or 0 for no intervals")]
     FewResamples(u32),
+    /// Bins that say nothing.
+    #[error("bins = {0}: use 2 to 100 bins of the largest probability (the default is 15)")]
+    Bins(usize),
 }

@@ -1,139 +1,102 @@
-//! The report as JSON, and the tables that a person sees.
+//! Several systems in both protocols: the report.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, HashSet};
 
+use predictions::{Predictions, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::Metrics;
-
-/// Protocol of one decision per clip of ten seconds (or whatever its length).
-pub const PER_CLIP: &str = "10s";
-/// Protocol of one decision per second.
-pub const PER_SECOND: &str = "1s";
-
-/// The longest name of a class in a confusion table; longer ones are cut.
-const LONGEST_NAME: usize = 18;
-
-/// Upper left corner of a confusion table.
-const CORNER: &str = "true \\ decided";
+use crate::{Comparison, Error, Metrics, Spec, compare, metrics};
 
 /// `metrics.json`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The split that was evaluated.
     pub split: String,
+    /// The systems in the order in which they were given: the order of tables.
+    pub order: Vec<String>,
     /// Figures by system and protocol.
-    pub systems: BTreeMap<String, BTreeMap<String, Metrics>>,
+    pub systems: BTreeMap<String, BTreeMap<Protocol, Metrics>>,
+    /// Every two systems of a protocol that share a row, in order.
+    pub comparisons: Vec<Comparison>,
     /// Remarks without which the figures would mislead, e.g. how many items failed and were left out.
     pub notes: Vec<String>,
 }
 
-/// A row of [`table`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct SystemMetrics {
-    /// Name of the system.
-    pub system: String,
-    /// [`PER_CLIP`] or [`PER_SECOND`].
-    pub protocol: String,
-    /// Its figures.
-    pub metrics: Metrics,
-}
-
 impl Report {
-    /// The report of these systems on `split`.
-    pub fn new(split: &str, systems: &[SystemMetrics], notes: Vec<String>) -> Self {
-        let mut report = Report { split: split.to_owned(), systems: BTreeMap::new(), notes };
-        for entry in systems {
-            let protocols = report.systems.entry(entry.system.clone()).or_default();
-            protocols.insert(entry.protocol.clone(), entry.metrics.clone());
+    /// The figures in order: system by system, clips before seconds.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, Protocol, &Metrics)> {
+        self.order.iter().flat_map(|system| {
+            let protocols = self.systems.get(system).into_iter().flatten();
+            protocols.map(|(protocol, metrics)| (system.as_str(), *protocol, metrics))
+        })
+    }
+}
+
+/// The figures of every table of predictions and the comparison of any two of a protocol. `notes` come first, this stage's
+/// own remarks (rows that a system lacks, classes that do not occur) after them.
+pub fn evaluate(tables: &[Predictions], spec: &Spec, notes: Vec<String>) -> Result<Report, Error> {
+    if tables.is_empty() {
+        return Err(Error::NoSystems);
+    }
+    let mut report = Report {
+        split: spec.split.clone(),
+        order: Vec::new(),
+        systems: BTreeMap::new(),
+        comparisons: Vec::new(),
+        notes,
+    };
+    for table in tables {
+        if !report.order.contains(&table.system) {
+            report.order.push(table.system.clone());
         }
-        report
-    }
-}
-
-/// One line per system, in the given order: what a person sees at the end of a run.
-pub fn table(systems: &[SystemMetrics]) -> String {
-    let header = ["system", "protocol", "n", "accuracy", "95% interval", "macro accuracy", "log loss", "chance"];
-    let mut rows = vec![header.map(str::to_owned)];
-    for SystemMetrics { system, protocol, metrics } in systems {
-        let interval = metrics.interval.map_or("-".to_owned(), |interval| {
-            let [low, high] = interval.accuracy;
-            format!("{:.1}-{:.1}", low * 100.0, high * 100.0)
-        });
-        rows.push([
-            system.clone(),
-            protocol.clone(),
-            metrics.n.to_string(),
-            percent(metrics.accuracy),
-            interval,
-            percent(metrics.macro_accuracy),
-            format!("{:.3}", metrics.log_loss),
-            format!("{} / {:.3}", percent(metrics.chance.accuracy), metrics.chance.log_loss),
-        ]);
-    }
-    let widths: Vec<usize> =
-        (0..header.len()).map(|column| rows.iter().map(|row| width(&row[column])).max().unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let fill = " ".repeat(widths[column] - width(cell));
-            let parts = if column < 2 { [cell, &fill] } else { [&fill, cell] };
-            line.extend(parts.map(String::as_str));
-            line += "  ";
+        let figures = metrics(table, spec)?;
+        if report.systems.entry(table.system.clone()).or_default().insert(table.protocol, figures).is_some() {
+            return Err(Error::Twice { system: table.system.clone(), protocol: table.protocol });
         }
-        text += line.trim_end();
-        text.push('\n');
     }
-    text
-}
-
-/// The confusion counts: a row per true class, a column per decision, both by number; recall and precision at the rims.
-pub fn confusion_table(metrics: &Metrics) -> String {
-    let largest = metrics.confusion.iter().flatten().max().copied().unwrap_or(0);
-    let cell = largest.to_string().len().max(metrics.classes.len().to_string().len()).max(3) + 1;
-    let names: Vec<String> = metrics.classes.iter().map(|name| shortened(name)).collect();
-    let number_width = metrics.classes.len().to_string().len();
-    let longest = names.iter().map(|name| width(name)).max().unwrap_or(0);
-    let label_width = (number_width + 1 + longest).max(CORNER.len());
-    let name_width = label_width - number_width - 1;
-
-    let mut text = format!("{CORNER:label_width$}");
-    for number in 1..=metrics.classes.len() {
-        let _ = write!(text, "{number:>cell$}");
-    }
-    text += "  recall\n";
-    for (at, (name, counts)) in names.iter().zip(&metrics.confusion).enumerate() {
-        let fill = " ".repeat(name_width - width(name));
-        let _ = write!(text, "{:>number_width$} {name}{fill}", at + 1);
-        for &count in counts {
-            let shown = if count == 0 { ".".to_owned() } else { count.to_string() };
-            let _ = write!(text, "{shown:>cell$}");
+    for protocol in Protocol::ALL {
+        let tables: Vec<&Predictions> = tables.iter().filter(|table| table.protocol == protocol).collect();
+        let decided = |table: &&Predictions| {
+            let rows = table.rows.iter().filter(|row| row.split == spec.split);
+            rows.map(|row| (row.id.clone(), row.second)).collect::<HashSet<_>>()
+        };
+        let all: HashSet<_> = tables.iter().flat_map(decided).collect();
+        for (at, table) in tables.iter().enumerate() {
+            let metrics = report.systems.get_mut(&table.system).and_then(|system| system.get_mut(&protocol));
+            let metrics = metrics.expect("its figures were made above");
+            metrics.left_out = all.len() as u64 - metrics.n;
+            if metrics.left_out > 0 {
+                let what = if protocol == Protocol::PerClip { "clips" } else { "seconds" };
+                report.notes.push(format!(
+                    "{} ({protocol}): its figures rest on {} of {} {what}; the other {} it did not decide, \
+                     though another system did",
+                    table.system,
+                    metrics.n,
+                    all.len(),
+                    metrics.left_out
+                ));
+            }
+            for other in &tables[at + 1..] {
+                report.comparisons.extend(compare(table, other, spec)?);
+            }
         }
-        let _ = writeln!(text, "  {:>6}", metrics.per_class[at].recall.map_or("-".to_owned(), percent));
     }
-    let _ = write!(text, "{:label_width$}", "precision, %");
-    for class in &metrics.per_class {
-        let shown = class.precision.map_or("-".to_owned(), |precision| format!("{:.0}", precision * 100.0));
-        let _ = write!(text, "{shown:>cell$}");
+    let absent = absent_classes(&report);
+    if !absent.is_empty() {
+        report.notes.push(format!(
+            "the split {} has no clip of: {}. Macro figures are means over the other classes",
+            spec.split,
+            absent.join(", ")
+        ));
     }
-    text.push('\n');
-    text
+    Ok(report)
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.1}%", share * 100.0)
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn shortened(name: &str) -> String {
-    if width(name) <= LONGEST_NAME {
-        name.to_owned()
-    } else {
-        name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+/// The classes that are never the truth.
+fn absent_classes(report: &Report) -> Vec<String> {
+    let mut rows: BTreeMap<&str, u64> = BTreeMap::new();
+    for class in report.rows().flat_map(|(_, _, metrics)| &metrics.per_class) {
+        *rows.entry(&class.class).or_default() += class.n;
     }
+    rows.into_iter().filter(|(_, n)| *n == 0).map(|(class, _)| class.to_owned()).collect()
 }

@@ -49,21 +49,31 @@ impl Network {
     /// Logits `[B, K]` of log-mel `[B, T, M]` (f32) and, where the network sees, image vectors `[B, D]`.
     pub fn forward(&self, log_mel: &Tensor, image: Option<&Tensor>, mut mode: Mode) -> Result<Tensor, Error> {
         let feature = self.features(log_mel, &mut mode)?;
-        let hidden = match &self.body {
-            Body::ResNet(net) => net.hidden(&feature, &mut mode)?,
-            Body::Mn(net) => net.hidden(&feature, &mut mode)?,
-        };
+        self.last(&self.hidden(&feature, mode)?, image)
+    }
+
+    /// What the last layer hears, `[B, H]`, of pooled features `[B, E]` ([`Network::embed`]).
+    pub fn hidden(&self, feature: &Tensor, mut mode: Mode) -> Result<Tensor, Error> {
+        Ok(match &self.body {
+            Body::ResNet(net) => net.hidden(feature, &mut mode)?,
+            Body::Mn(net) => net.hidden(feature, &mut mode)?,
+        })
+    }
+
+    /// Logits `[B, K]`: the last layer of what it hears ([`Network::hidden`]) and, where the network sees, of image vectors
+    /// `[B, D]`.
+    pub fn last(&self, hidden: &Tensor, image: Option<&Tensor>) -> Result<Tensor, Error> {
         let joined = match (self.config.image_width, image) {
-            (None, None) => hidden,
+            (None, None) => hidden.clone(),
             (Some(width), Some(image)) => {
-                let expected = [log_mel.dims()[0], width];
+                let expected = [hidden.dims()[0], width];
                 if image.dims() != expected {
                     return Err(Error::BadInput(format!(
                         "image vectors of shape {:?}, the network takes {expected:?}: were they made by another CLIP model?",
                         image.dims()
                     )));
                 }
-                Tensor::cat(&[&hidden, image], 1)?
+                Tensor::cat(&[hidden, image], 1)?
             }
             (Some(width), None) => {
                 return Err(Error::BadInput(format!(
@@ -76,6 +86,14 @@ impl Network {
             Body::ResNet(net) => net.head(&joined)?,
             Body::Mn(net) => net.head(&joined)?,
         })
+    }
+
+    /// Name of the last layer: its tensors are `NAME.weight` `[K, H + D]` and `NAME.bias` `[K]`.
+    pub fn last_layer(&self) -> &'static str {
+        match &self.body {
+            Body::ResNet(_) => "fc",
+            Body::Mn(_) => "classifier.5",
+        }
     }
 
     /// The pooled feature `[B, E]` of log-mel `[B, T, M]`, before any layer of the classifier.

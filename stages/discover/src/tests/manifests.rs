@@ -76,7 +76,10 @@ fn errors_of_a_table_name_its_line() {
         ("id,video\na,a.mp4,x\n", "t.csv:2: 3 fields, but the header has 2"),
         ("id,video\n", "t.csv: there is no item in it"),
         ("", "t.csv:1: the column `id` is missing; the header has "),
-        ("id,video\na,\n", "t.csv:2: `a` names neither a video nor an audio file"),
+        (
+            "id,video\na,\n",
+            "t.csv:2: `a` names neither a video nor an audio file; where features are imported and there are no media, the manifest says features_only = true",
+        ),
         ("id,video\n,a.mp4\n", "t.csv:2: the id is empty"),
         (
             "id,video\n../a,a.mp4\n",
@@ -137,5 +140,77 @@ fn errors_of_a_manifest_name_its_line() {
     for (manifest, message) in cases {
         let error = manifest_error(&manifest);
         assert!(error.starts_with(message), "\n got {error}\nwant {message}");
+    }
+}
+
+#[test]
+fn features_alone_need_no_media_and_no_root() {
+    let folder = tempfile::tempdir().unwrap();
+    let write =
+        |head: &str| fs::write(folder.path().join("m.toml"), format!("name = 'm'\ntable = 't.csv'\n{head}")).unwrap();
+    fs::write(folder.path().join("t.csv"), "id,label,split\na,bus,train\nb,tram,test\n").unwrap();
+    write("features_only = true\n");
+    let data = found(&folder.path().join("m.toml"));
+    assert_eq!(lines(&data, folder.path()), ["a . . bus . train", "b . . tram . test"]);
+    // a root that is not here does not matter, and paths are kept
+    fs::write(folder.path().join("t.csv"), "id,video,label,split\na,a.mp4,bus,train\nb,,tram,test\n").unwrap();
+    write("features_only = true\nroot = 'gone'\n");
+    let data = found(&folder.path().join("m.toml"));
+    assert_eq!(lines(&data, &folder.path().join("gone")), ["a a.mp4 . bus . train", "b . . tram . test"]);
+    write("");
+    assert_eq!(
+        error(&folder.path().join("m.toml")),
+        "m.toml:1: missing field `root`: the folder of the media (a manifest without media says features_only = true)"
+    );
+}
+
+#[test]
+fn archives_are_listed_without_media() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.toml");
+    let read = |text: &str, variable: &dyn Fn(&str) -> Option<String>| {
+        fs::write(&file, format!("name = 'm'\nroot = '$MEDIA'\nlayout = 'tau-2021'\n{text}")).unwrap();
+        manifest::archives(&file, variable)
+    };
+    let text =
+        "[[archive]]\nname = 'a.zip'\nbytes = 5\nmd5 = '26960140f453d31bbd315ed7e35675f8'\nurl = 'https://x/a.zip'\n";
+    let download = read(text, &|_| None).unwrap();
+    assert_eq!(download.root, None);
+    assert_eq!(download.archives.len(), 1);
+    assert_eq!((download.archives[0].bytes, download.archives[0].url.as_deref()), (Some(5), Some("https://x/a.zip")));
+    let set = read(text, &|name| (name == "MEDIA").then(|| "/media/x".to_owned())).unwrap();
+    assert_eq!(set.root.unwrap(), Path::new("/media/x"));
+    for (bad, message) in [
+        ("[[archive]]\nname = \"../a.zip\"\n", "m.toml:5: the archive `../a.zip` must be a plain file name"),
+        (
+            "[[archive]]\nname = \"a\"\nmd5 = 'xyz'\n",
+            "m.toml:5: the archive `a` has an md5 that is not 32 hexadecimal digits",
+        ),
+        ("[[archive]]\nname = \"a\"\n[[archive]]\nname = \"a\"\n", "m.toml:5: the archive `a` is listed twice"),
+        (
+            "[[archive]]\nname = 'a'\nurk = 'x'\n",
+            "m.toml:6: unknown key of [[archive]] `urk` (did you mean `url`?); known are name, bytes, md5, url",
+        ),
+    ] {
+        assert_eq!(read(bad, &|_| None).unwrap_err().to_string(), message);
+    }
+}
+
+/// What a person runs `pipeline data fetch` with.
+#[test]
+fn the_manifest_of_tau_2021_says_where_everything_is() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data-manifests/tau-2021-development.toml");
+    let download = manifest::archives(&file, &|_| None).unwrap();
+    let bytes: u64 = download.archives.iter().map(|archive| archive.bytes.unwrap()).sum();
+    let total = |kind: &str| -> u64 {
+        let of_kind = download.archives.iter().filter(|a| a.name.contains(kind));
+        of_kind.map(|archive| archive.bytes.unwrap()).sum()
+    };
+    assert_eq!((download.archives.len(), bytes / 10_000_000), (27, 10_773));
+    assert_eq!((total(".audio.") / 10_000_000, total(".video.") / 10_000_000), (3_039, 7_721));
+    for archive in &download.archives {
+        assert!(archive.md5.is_some());
+        let url = archive.url.as_ref().unwrap();
+        assert_eq!(*url, format!("https://zenodo.org/records/4477542/files/{}?download=1", archive.name));
     }
 }

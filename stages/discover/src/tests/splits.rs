@@ -84,7 +84,6 @@ fn group_fields_name_the_group_of_an_id() {
 fn parameters_out_of_range_are_errors() {
     for test_fraction in [0.0, 1.0, -0.1, f64::NAN] {
         assert!(Params { test_fraction, ..Params::default() }.resolve().is_err());
-
     }
     assert_eq!(Params { group_fields: vec![0], ..Params::default() }.resolve(), Err(ParamsError::GroupField));
     assert!(toml::from_str::<Params>("test_fracton = 0.2").is_err());

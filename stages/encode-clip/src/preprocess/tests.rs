@@ -9,7 +9,7 @@ use super::*;
 use crate::fixture;
 
 fn config(json: &str) -> PreprocessorConfig {
-    PreprocessorConfig::parse(FILES[1], json).unwrap().unwrap()
+    PreprocessorConfig::parse(PREPROCESSING[1], json).unwrap().unwrap()
 }
 
 fn preprocess(side: usize, order: Order) -> Preprocess {
@@ -139,7 +139,7 @@ fn sha256(bytes: &[u8]) -> String {
 
 #[test]
 fn normalises_to_the_bit() {
-    let golden = fixture::floats("normalised.f32");
+    let golden = fixture::floats(&fixture::path("normalised.f32"));
     let ramp: Vec<u8> = (0..=255).flat_map(|v| [v; 3]).collect();
     let picture = Picture { width: 16, height: 16, rgb: ramp };
     for (order, golden) in [Order::Hf, Order::OpenAi].into_iter().zip(golden.chunks(3 * 256)) {
@@ -201,8 +201,8 @@ fn reads_old_and_new_files() {
     assert_eq!(config(old), config(new));
     assert_eq!(config("{}"), PreprocessorConfig::openai(224));
     let nested = format!(r#"{{"image_processor": {new}, "processor_class": "CLIPProcessor"}}"#);
-    assert_eq!(PreprocessorConfig::parse(FILES[0], &nested).unwrap(), Some(config(new)));
-    assert_eq!(PreprocessorConfig::parse(FILES[0], r#"{"processor_class": "CLIPProcessor"}"#).unwrap(), None);
+    assert_eq!(PreprocessorConfig::parse(PREPROCESSING[0], &nested).unwrap(), Some(config(new)));
+    assert_eq!(PreprocessorConfig::parse(PREPROCESSING[0], r#"{"processor_class": "CLIPProcessor"}"#).unwrap(), None);
     let square = config(r#"{"size": {"height": 24, "width": 24}, "do_center_crop": false}"#);
     let mut squeezed = Preprocess::with_config(square, 24, Order::Hf).unwrap();
     assert_eq!(squeezed.crop(&fixture::gradient(90, 30)).unwrap().len(), 24 * 24 * 3);
@@ -210,7 +210,7 @@ fn reads_old_and_new_files() {
 
 #[test]
 fn what_is_not_supported_is_named() {
-    let message = |json: &str| match PreprocessorConfig::parse(FILES[1], json) {
+    let message = |json: &str| match PreprocessorConfig::parse(PREPROCESSING[1], json) {
         Err(e) => e.to_string(),
         Ok(config) => Preprocess::with_config(config.unwrap(), 224, Order::OpenAi).err().unwrap().to_string(),
     };

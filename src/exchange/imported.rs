@@ -1,0 +1,112 @@
+//! A stage whose values were imported: what its folder says of them.
+//!
+//! `work/STAGE/imported.json` holds the key template of the shards beside it, where they came from, and their width. It is published
+//! last and removed first, so that while it is there the shards are whole. As long as it is there, nothing of this stage is computed: a
+//! plan takes the key of each item from the shards. To compute again, remove the stage's folder.
+//!
+//! The key of an imported value is over `{ stage, params: { imported: [source names], width }, inputs: { values: BLAKE3 of the values } }`: it can never
+//! be taken for one that was computed, and stages that read it see it change when other values are imported.
+
+use std::collections::HashMap;
+
+use contract::{ColumnSpec, Decl};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, IoContext, Result};
+use crate::key::{Content, Template, content};
+use crate::store::WorkDir;
+use crate::store::index::Index;
+use crate::store::publish::{publish_bytes, remove};
+
+const FILE: &str = "imported.json";
+
+/// What `imported.json` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The key template of the shards, as JSON.
+    pub template: Value,
+    /// File names that the values were read from.
+    pub sources: Vec<String>,
+    /// Values per row of the stage's matrix: bands, or the dimension of the embedding.
+    pub width: usize,
+    /// Items with values.
+    pub items: usize,
+}
+
+impl Imported {
+    /// A record of an import to come.
+    pub fn new(decl: &Decl, sources: Vec<String>, width: usize) -> Self {
+        let params = json!({ "imported": sources, "width": width });
+        let template = Template::new(decl.id, decl.version, &params, &json!({}), &json!({ "values": content() }));
+        Imported { template: template.value(), sources, width, items: 0 }
+    }
+
+    /// The record of a stage; `None` when its values are computed.
+    pub fn read(work: &WorkDir, stage: &str) -> Result<Option<Self>> {
+        let path = work.stage(stage).join(FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("read", &path),
+        };
+        let record = serde_json::from_slice(&bytes);
+        record.map(Some).map_err(|error| Error::Config {
+            path,
+            message: format!("is damaged ({error}): run `pipeline import {stage}` again"),
+        })
+    }
+
+    /// Publishes the record: from now on the stage is imported.
+    pub fn publish(&self, work: &WorkDir, stage: &str) -> Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("plain data");
+        bytes.push(b'\n');
+        publish_bytes(&work.stage(stage).join(FILE), &bytes)
+    }
+
+    /// Removes the record of a stage that is about to be imported anew.
+    pub fn withdraw(work: &WorkDir, stage: &str) -> Result<()> {
+        remove(&work.stage(stage).join(FILE))
+    }
+
+    /// The key template.
+    pub fn template(&self, stage: &'static str) -> Result<Template> {
+        let text = crate::key::canonical(&self.template);
+        Template::from_text(text).ok_or_else(|| Error::Stage {
+            stage,
+            message: format!("its {FILE} is damaged: run `pipeline import {stage}` again"),
+        })
+    }
+
+    /// The columns of the shards.
+    pub fn columns(&self, decl: &Decl) -> Vec<ColumnSpec> {
+        columns(decl, self.width)
+    }
+
+    /// One line for people.
+    pub fn note(&self, stage: &str) -> String {
+        let items = crate::ui::plural(self.items, "item");
+        format!("{stage} is imported, not computed: {items} from {}", self.sources.join(", "))
+    }
+}
+
+/// The columns of an imported stage.
+pub fn columns(decl: &Decl, width: usize) -> Vec<ColumnSpec> {
+    if decl.id == log_mel::DECL.id {
+        let unit = "dB".to_string();
+        vec![ColumnSpec { name: "log_mel".into(), width: Some(width), element: contract::Element::F32, unit }]
+    } else {
+        encode_clip::columns(width, encode_clip::Dtype::F32)
+    }
+}
+
+/// Whether a shard's key template is that of imported values.
+pub fn is_imported(template: &str) -> bool {
+    serde_json::from_str::<Value>(template).is_ok_and(|value| value["params"].get("imported").is_some())
+}
+
+/// The content of every imported item, by its id. Shards stand before parts in the index, and their word stands.
+pub fn contents<'a>(index: &'a Index, template: &Template) -> HashMap<&'a str, Content> {
+    let ours = index.files.iter().rev().filter(|file| file.template == template.text());
+    ours.flat_map(|file| &file.items).map(|item| (item.id.as_str(), item.content)).collect()
+}

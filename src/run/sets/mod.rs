@@ -1,0 +1,178 @@
+//! The set stages: they see the whole data set, run after the item stages, and publish products.
+//!
+//! ```text
+//! embeddings ─┬─ zero_shot ────┐
+//!             ├─ probe ────────┤
+//!             └──────┐         ├─ fusion ─┬─ evaluate ─ report
+//! log-mel ─── audio ─┴─ audio_visual ─────┘
+//! ```
+//!
+//! Each is a [`SetStage`] in a file of its own: what its products are made of (the preimage), and how they are made. This file
+//! only walks over them in order.
+
+pub mod audio;
+pub mod audio_visual;
+pub mod clips;
+pub mod evaluation;
+pub mod features;
+pub mod fusion;
+pub mod neural;
+pub mod probe;
+pub mod reporting;
+pub mod samples;
+pub mod system;
+pub mod zero_shot;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use contract::Decl;
+use serde_json::{Value, json};
+
+use crate::error::{Error, IoContext, Result};
+use crate::events::{Event, Reporter};
+use crate::key::FORMAT;
+use crate::run::sets::system::{Judge, Question, System, SystemStage, Verdicts};
+use crate::session::Session;
+use crate::store::WorkDir;
+use crate::store::products::{Products, State};
+
+/// A set stage of a session.
+pub trait SetStage {
+    /// Its declaration.
+    fn decl(&self) -> &'static Decl;
+
+    /// Everything that its products depend on; `None` while one of its inputs is not there yet.
+    fn preimage(&self) -> Result<Option<Value>>;
+
+    /// What is wrong with its parameters, files and labels, before any long work starts.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes and publishes the products.
+    fn run(&self, to: &Products, preimage: &Value, during: &During<'_>) -> Result<Ended>;
+}
+
+/// What a stage may use while it runs.
+pub struct During<'a> {
+    /// Takes its events.
+    pub reporter: &'a dyn Reporter,
+    /// Set when it should stop as soon as it can do so without losing work.
+    pub stop: &'a AtomicBool,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// Its products are published: one line on how much they rest and what came out.
+    Published(String),
+    /// It was asked to stop; what it has so far is kept, and the next run goes on from there.
+    Stopped,
+}
+
+/// What is stored of a set stage, held against what is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The stage.
+    pub stage: &'static str,
+    /// Its products.
+    pub state: State,
+    /// Something that it reads is about to be made anew.
+    pub inputs_change: bool,
+}
+
+/// The selected set stages, in order.
+fn stages(session: &Session) -> Vec<Box<dyn SetStage + '_>> {
+    let stages: Vec<Box<dyn SetStage + '_>> = vec![
+        Box::new(SystemStage { session, system: zero_shot::ZeroShot { session } }),
+        Box::new(SystemStage { session, system: probe::LinearProbe { session } }),
+        Box::new(SystemStage { session, system: audio::Audio { session } }),
+        Box::new(SystemStage { session, system: audio_visual::AudioVisual { session } }),
+        Box::new(fusion::LateFusion { session }),
+        Box::new(evaluation::Evaluate { session }),
+        Box::new(reporting::Report { session }),
+    ];
+    stages.into_iter().filter(|stage| session.wants(stage.decl())).collect()
+}
+
+fn products(session: &Session, decl: &Decl) -> Products {
+    Products::new(session.work.stage(decl.id))
+}
+
+/// What is stored of each selected set stage.
+pub fn standings(session: &Session) -> Result<Vec<Standing>> {
+    let mut standings: Vec<Standing> = Vec::new();
+    for stage in stages(session) {
+        let decl = stage.decl();
+        let state = match stage.preimage()? {
+            Some(preimage) => products(session, decl).state(&preimage),
+            None => State::New,
+        };
+        let is_due = |s: &Standing| decl.inputs.contains(&s.stage) && (s.inputs_change || s.state != State::Current);
+        let inputs_change = standings.iter().any(is_due);
+        standings.push(Standing { stage: decl.id, state, inputs_change });
+    }
+    Ok(standings)
+}
+
+/// Refuses what cannot end well, before any long work starts.
+pub fn check(session: &Session) -> Result<()> {
+    stages(session).iter().try_for_each(|stage| stage.check())
+}
+
+/// Runs the selected set stages; returns the table of `evaluate`, and whether a stage was stopped.
+pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<(Option<String>, bool)> {
+    for stage in stages(session) {
+        let decl = stage.decl();
+        if stop.load(Ordering::Relaxed) {
+            return Ok((None, true));
+        }
+        let missing = || Error::Internal(format!("{}: what it reads is not there", decl.id));
+        let preimage = stage.preimage()?.ok_or_else(missing)?;
+        let products = products(session, decl);
+        let reused = products.state(&preimage) == State::Current;
+        let summary = if reused {
+            "products as stored".to_string()
+        } else {
+            match stage.run(&products, &preimage, &During { reporter, stop })? {
+                Ended::Published(summary) => summary,
+                Ended::Stopped => return Ok((None, true)),
+            }
+        };
+        reporter.report(&Event::SetStage { stage: decl.id, reused, summary });
+    }
+    if !session.wants(&evaluate::DECL) {
+        return Ok((None, false));
+    }
+    let path = products(session, &evaluate::DECL).path(evaluation::REPORT);
+    std::fs::read_to_string(&path).at("read", &path).map(|text| (Some(text), false))
+}
+
+/// What a system that was fitted in `store` says of every clip of the session's data set.
+pub fn judge(session: &Session, decl: &Decl, store: &WorkDir, during: &During<'_>) -> Result<Verdicts> {
+    let questions = (0..session.dataset.items.len()).map(|item| Question { item, by_second: false });
+    let questions: Vec<Question> = questions.collect();
+    if decl.id == late_fusion::DECL.id {
+        return fusion::LateFusion { session }.load(store)?.judge(&questions, during);
+    }
+    system(session, decl)?.load(store)?.judge(&questions, during)
+}
+
+/// A system of a session by its declaration.
+fn system<'a>(session: &'a Session, decl: &Decl) -> Result<Box<dyn System + 'a>> {
+    match decl.id {
+        id if id == ::zero_shot::DECL.id => Ok(Box::new(zero_shot::ZeroShot { session })),
+        id if id == ::audio::DECL.id => Ok(Box::new(audio::Audio { session })),
+        id if id == ::audio_visual::DECL.id => Ok(Box::new(audio_visual::AudioVisual { session })),
+        id if id == linear_probe::DECL.id => Ok(Box::new(probe::LinearProbe { session })),
+        id => Err(Error::Internal(format!("{id} is no system"))),
+    }
+}
+
+/// The preimage of a set stage.
+fn preimage(decl: &Decl, params: &impl serde::Serialize, facts: &Value, inputs: &Value) -> Value {
+    let params = serde_json::to_value(params).expect("parameters are plain data");
+    json!({
+        "format": FORMAT, "stage": decl.id, "version": decl.version, "params": params, "facts": facts, "inputs": inputs,
+    })
+}

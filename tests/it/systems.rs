@@ -1,0 +1,82 @@
+//! The systems from outside: what they leave, what they say of new clips, and what they refuse.
+
+use serde_json::Value;
+
+use crate::lab::{CLASSES, CLIPS, Lab, id};
+
+/// The probabilities of a row of a table of predictions, by class.
+fn probabilities(lab: &Lab, table: &str, id: &str) -> Vec<f64> {
+    let text = std::fs::read_to_string(lab.path("work").join(table)).unwrap();
+    let row =
+        text.lines().find(|line| line.starts_with(&format!("{id},"))).unwrap_or_else(|| panic!("{id} in\n{text}"));
+    let fields: Vec<&str> = row.split(',').collect();
+    fields[fields.len() - CLASSES.len()..].iter().map(|p| p.parse().unwrap()).collect()
+}
+
+fn lines(stdout: &str) -> Vec<Value> {
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_new_clip_is_judged_as_the_same_clip_was_in_the_data_set() {
+    let lab = Lab::new();
+    lab.run(&["linear-probe"]);
+    let said = lab.pipeline(&["predict", "clips/park/park-lisbon-0-1.mp4", "clips/tram/tram-lisbon-2-1.mp4"]).ended(0);
+    let lines = lines(&said.stdout);
+    assert_eq!(lines.len(), 2, "{}", said.stdout);
+    for (line, (class, location)) in lines.iter().zip([("park", 0), ("tram", 2)]) {
+        let expected = probabilities(&lab, "linear-probe/predictions.csv", &id(class, location));
+        let found: Vec<f64> = CLASSES.iter().map(|c| line["probabilities"][c].as_f64().unwrap()).collect();
+        assert_eq!(found, expected, "{line}");
+        assert_eq!(line["system"], "linear-probe");
+        let best = if expected[0] >= expected[1] { CLASSES[0] } else { CLASSES[1] };
+        assert_eq!(line["predicted"], best);
+    }
+}
+
+#[test]
+fn predict_says_which_clip_failed_and_refuses_other_features() {
+    let lab = Lab::new();
+    let said = lab.pipeline(&["predict", "clips/park/park-lisbon-0-1.mp4"]).ended(2);
+    assert!(said.stderr.contains("pipeline run all"), "{}", said.stderr);
+    lab.run(&["linear-probe"]);
+    std::fs::write(lab.path("broken.mp4"), b"not a video").unwrap();
+    let said = lab.pipeline(&["predict", "broken.mp4", "nowhere.mp4", "clips/park/park-lisbon-0-1.mp4"]).ended(4);
+    let lines = lines(&said.stdout);
+    let failed: Vec<bool> = lines.iter().map(|line| line["error"].is_string()).collect();
+    assert_eq!(failed, [true, true, false], "{}", said.stdout);
+    let said = lab.pipeline(&["predict", "clips/park/park-lisbon-0-1.mp4", "--set", "extract-frames.fps=2"]).ended(1);
+    assert!(said.stderr.contains("encode-clip.inputs.frames.params.fps"), "{}", said.stderr);
+    let said = lab.pipeline(&["predict", "broken.mp4", "--system", "linear-prob"]).ended(2);
+    assert!(said.stderr.contains("did you mean `linear-probe`?"), "{}", said.stderr);
+}
+
+#[test]
+fn every_labelled_clip_is_predicted_and_what_is_left_out_is_listed() {
+    let lab = Lab::new();
+    std::fs::write(lab.clip("park", 0, "mp4"), b"not a video").unwrap();
+    lab.pipeline(&["run", "linear-probe"]).ended(4);
+    let read = |name: &str| std::fs::read_to_string(lab.path("work/linear-probe").join(name)).unwrap();
+    assert_eq!(read("predictions.csv").lines().count(), CLIPS, "a header and a row for each of the others");
+    let left_out = read("left-out.csv");
+    assert!(left_out.contains(&id("park", 0)) && left_out.lines().count() == 2, "{left_out}");
+    // Seconds are judged outside of the training part.
+    let training = read("predictions.csv").lines().filter(|line| line.contains(",train,")).count();
+    assert!(read("predictions-1s.csv").lines().all(|line| !line.contains(",train,")), "{training}");
+    assert!(read("predictions-1s.csv").lines().count() > 1);
+}
+
+#[test]
+fn a_class_without_training_clips_is_refused_before_any_clip_is_read() {
+    let lab = Lab::new();
+    let row = |class: &str, location: usize, split: &str| {
+        let stem = format!("{class}/{class}-lisbon-{location}-1");
+        format!("{class}-{location},clips/{stem}.mp4,clips/{stem}.wav,{class},{split}\n")
+    };
+    let table = "id,video,audio,label,split\n".to_string() + &row("park", 0, "train") + &row("tram", 0, "test");
+    std::fs::write(lab.path("items.csv"), table).unwrap();
+    std::fs::write(lab.path("set.toml"), "name = \"odd\"\ntable = \"items.csv\"\nroot = \".\"\n").unwrap();
+    let said = lab.pipeline(&["run", "linear-probe", "--data", "set.toml"]).ended(1);
+    assert!(said.stderr.contains("no clip of `tram` is in the split train or val"), "{}", said.stderr);
+    assert!(!lab.path("work/encode-clip").exists(), "nothing was computed");
+}
