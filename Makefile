@@ -18,7 +18,6 @@ build: setup ## Build the binaries
 
 demo: build ## Render 100 clips, extract features, train a linear probe, print a table
 	$(BIN)/demo data --out work/demo/data --clips $(CLIPS)
-	test -f work/demo/clip/model.safetensors || $(BIN)/demo clip --out work/demo/clip
 	$(BIN)/pipeline run all
 
 test: setup ## Check the format, lint, run all tests

@@ -99,8 +99,16 @@ pub struct Science {
     pub zero_shot: zero_shot::Spec,
     /// The probe.
     pub probe: linear_probe::Spec,
+    /// The network that hears.
+    pub audio: audio::Spec,
+    /// The network that hears and sees.
+    pub audio_visual: audio_visual::Spec,
+    /// The fusion.
+    pub late_fusion: late_fusion::Spec,
     /// The evaluation.
     pub evaluate: evaluate::Spec,
+    /// The report.
+    pub report: report::Spec,
     /// The item stages to run, in topological order.
     pub stages: Vec<ItemStage>,
 }
@@ -134,6 +142,10 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         clip: None,
         zero_shot: config.zero_shot.resolve().map_err(|e| refuse(zero_shot::DECL.id, &e))?,
         probe: config.linear_probe.resolve().map_err(|e| refuse(linear_probe::DECL.id, &e))?,
+        audio: config.audio.resolve().map_err(|e| refuse(audio::DECL.id, &e))?,
+        audio_visual: config.audio_visual.resolve().map_err(|e| refuse(audio_visual::DECL.id, &e))?,
+        late_fusion: config.late_fusion.resolve().map_err(|e| refuse(late_fusion::DECL.id, &e))?,
+        report: config.report.resolve().map_err(|e| refuse(report::DECL.id, &e))?,
         evaluate: config.evaluate.resolve().map_err(|e| refuse(evaluate::DECL.id, &e))?,
         stages: Vec::new(),
     };
@@ -141,6 +153,8 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         if let Some(imported) = Imported::read(work, decl.id)? {
             if decl.id == log_mel::DECL.id {
                 science.log_mel = Some(imported_log_mel(config, &imported)?);
+            } else if wants(&zero_shot::DECL) {
+                science.clip = Some(text_side(config, &imported)?);
             }
             let (template, columns) = (imported.template(decl.id)?, imported.columns(decl));
             science.stages.push(ItemStage { decl, source: Source::Imported, template, columns, pictures: None });
@@ -192,6 +206,24 @@ fn imported_log_mel(config: &Config, imported: &Imported) -> Result<log_mel::Spe
         imported.width, spec.n_mels
     );
     Err(Error::Stage { stage: log_mel::DECL.id, message })
+}
+
+/// The checkpoint whose text side is compared with imported embeddings: it must be the one that they were made with, which only their
+/// dimension can contradict.
+fn text_side(config: &Config, imported: &Imported) -> Result<ClipScience> {
+    let id = encode_clip::DECL.id;
+    let spec = config.encode_clip.resolve().map_err(|e| refuse(id, &e))?;
+    let checkpoint = encode_clip::Checkpoint::locate(&config.encode_clip.model).map_err(|e| refuse(id, &e))?;
+    encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(id, &e))?;
+    let dimension = checkpoint.describe().projection_dim;
+    if dimension == imported.width {
+        return Ok(ClipScience { spec, checkpoint });
+    }
+    let message = format!(
+        "the imported embeddings have {} numbers, those of `{}` have {dimension}: zero-shot needs the model that they were made with",
+        imported.width, config.encode_clip.model
+    );
+    Err(Error::Stage { stage: id, message })
 }
 
 /// BLAKE3 over names and contents of a model's files.

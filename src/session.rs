@@ -52,7 +52,7 @@ impl Session {
                 imported.push(decl.id);
             }
         }
-        let dropped = drop_what_cannot_apply(&dataset, &imported, &mut selected);
+        let dropped = drop_what_cannot_apply(&config, &dataset, &imported, &mut selected);
         dataset.notes.extend(dropped);
         let digests = Digests::load(&work.digests());
         let science = resolve(&config, &selected, &work, &digests)?;
@@ -75,7 +75,12 @@ impl Session {
 
 /// `run all` on a data set without pictures is about its sound, and one without labels is about features: what cannot apply to
 /// any item is left out, with a note, and so is what reads nothing else. A stage that was imported needs no media.
-fn drop_what_cannot_apply(dataset: &Dataset, imported: &[&str], selected: &mut Vec<&'static Decl>) -> Vec<String> {
+fn drop_what_cannot_apply(
+    config: &Config,
+    dataset: &Dataset,
+    imported: &[&str],
+    selected: &mut Vec<&'static Decl>,
+) -> Vec<String> {
     let mut notes = Vec::new();
     let mut drop = |selected: &mut Vec<&'static Decl>, ids: &[&str], why: &str| {
         let gone: Vec<&str> = selected.iter().map(|s| s.id).filter(|id| ids.contains(id)).collect();
@@ -104,6 +109,10 @@ fn drop_what_cannot_apply(dataset: &Dataset, imported: &[&str], selected: &mut V
         if let Some(absent) = features().find(|id| selected.iter().all(|s| s.id != **id)) {
             drop(selected, &[system.id], &format!("there is no {absent}"));
         }
+    }
+    let fused = |id: &String| selected.iter().any(|s| s.id == id);
+    if let Some(absent) = config.late_fusion.systems.iter().find(|id| !fused(id)) {
+        drop(selected, &[late_fusion::DECL.id], &format!("there is no {absent}"));
     }
     if !selected.iter().any(|s| registry::is_system(s)) {
         drop(selected, &registry::GATHERING, "there is no system to judge");

@@ -1,14 +1,14 @@
-//! The demo data set and the demo checkpoint, made on the spot: no download, no licence, the same for a seed.
+//! The demo data set, made on the spot, and the trainer of the small CLIP that is committed for it: no download, the same for a seed.
 //!
 //! | module | what it makes |
 //! |---|---|
 //! | [`scene`] | what ten little scenes look and sound like |
 //! | [`data`] | a hundred clips of them: H.264 in MP4 by the `ffmpeg` command, 24-bit WAV, a table of items |
-//! | [`checkpoint`] | a small CLIP image tower with random weights, in the layout of Hugging Face |
+//! | [`train`] | a small CLIP, trained on other scenes of the same painters and on captions of them, in the layout of Hugging Face |
 
-pub mod checkpoint;
 pub mod data;
 pub mod scene;
+pub mod train;
 
 use std::fs;
 use std::io::Write;

@@ -1,11 +1,11 @@
-//! `demo data` renders the demo clips, `demo clip` writes the demo checkpoint.
+//! `demo data` renders the demo clips, `demo train-clip` trains the small CLIP that is committed for them.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
-/// Makes what the demo needs: clips through real encoders, and a small checkpoint with random weights.
+/// Makes what the demo needs: clips through real encoders, and the small CLIP that was trained for them.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -29,14 +29,20 @@ enum Command {
         #[arg(long)]
         broken: bool,
     },
-    /// Write a small CLIP checkpoint with random weights.
-    Clip {
+    /// Train a small CLIP on rendered pictures and captions, and write it with its card. Takes a quarter of an hour.
+    TrainClip {
         /// Folder to write to.
         #[arg(long)]
         out: PathBuf,
-        /// Another seed gives other weights.
-        #[arg(long, default_value_t = 0)]
+        /// Another seed gives other pictures, captions and weights; 0 is the demo's own and refused.
+        #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Updates of the weights.
+        #[arg(long, default_value_t = 1000)]
+        steps: usize,
+        /// Places of each class to render.
+        #[arg(long, default_value_t = 400)]
+        places: usize,
     },
 }
 
@@ -49,9 +55,8 @@ fn main() -> anyhow::Result<()> {
             let seconds = start.elapsed().as_secs_f64();
             eprintln!("{shown}: {} clips rendered, {} kept, {seconds:.1} s", outcome.rendered, outcome.kept);
         }
-        Command::Clip { out, seed } => {
-            demo::checkpoint::write(&out, seed)?;
-            eprintln!("{}: CLIP image tower with random weights, seed {seed}", out.display());
+        Command::TrainClip { out, seed, steps, places } => {
+            demo::train::run(&demo::train::Request { out, seed, steps, places }, &mut |line| eprintln!("{line}"))?;
         }
     }
     Ok(())

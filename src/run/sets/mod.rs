@@ -10,10 +10,16 @@
 //! Each is a [`SetStage`] in a file of its own: what its products are made of (the preimage), and how they are made. This file
 //! only walks over them in order.
 
+pub mod audio;
+pub mod audio_visual;
 pub mod clips;
 pub mod evaluation;
 pub mod features;
+pub mod fusion;
+pub mod neural;
 pub mod probe;
+pub mod reporting;
+pub mod samples;
 pub mod system;
 pub mod zero_shot;
 
@@ -25,7 +31,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, IoContext, Result};
 use crate::events::{Event, Reporter};
 use crate::key::FORMAT;
-use crate::run::sets::system::{Question, System, SystemStage, Verdicts};
+use crate::run::sets::system::{Judge, Question, System, SystemStage, Verdicts};
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::products::{Products, State};
@@ -80,7 +86,11 @@ fn stages(session: &Session) -> Vec<Box<dyn SetStage + '_>> {
     let stages: Vec<Box<dyn SetStage + '_>> = vec![
         Box::new(SystemStage { session, system: zero_shot::ZeroShot { session } }),
         Box::new(SystemStage { session, system: probe::LinearProbe { session } }),
+        Box::new(SystemStage { session, system: audio::Audio { session } }),
+        Box::new(SystemStage { session, system: audio_visual::AudioVisual { session } }),
+        Box::new(fusion::LateFusion { session }),
         Box::new(evaluation::Evaluate { session }),
+        Box::new(reporting::Report { session }),
     ];
     stages.into_iter().filter(|stage| session.wants(stage.decl())).collect()
 }
@@ -141,13 +151,19 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
 /// What a system that was fitted in `store` says of every clip of the session's data set.
 pub fn judge(session: &Session, decl: &Decl, store: &WorkDir, during: &During<'_>) -> Result<Verdicts> {
     let questions = (0..session.dataset.items.len()).map(|item| Question { item, by_second: false });
-    system(session, decl)?.load(store)?.judge(&questions.collect::<Vec<_>>(), during)
+    let questions: Vec<Question> = questions.collect();
+    if decl.id == late_fusion::DECL.id {
+        return fusion::LateFusion { session }.load(store)?.judge(&questions, during);
+    }
+    system(session, decl)?.load(store)?.judge(&questions, during)
 }
 
 /// A system of a session by its declaration.
 fn system<'a>(session: &'a Session, decl: &Decl) -> Result<Box<dyn System + 'a>> {
     match decl.id {
         id if id == ::zero_shot::DECL.id => Ok(Box::new(zero_shot::ZeroShot { session })),
+        id if id == ::audio::DECL.id => Ok(Box::new(audio::Audio { session })),
+        id if id == ::audio_visual::DECL.id => Ok(Box::new(audio_visual::AudioVisual { session })),
         id if id == linear_probe::DECL.id => Ok(Box::new(probe::LinearProbe { session })),
         id => Err(Error::Internal(format!("{id} is no system"))),
     }

@@ -5,10 +5,12 @@
 //! the name of the clip, so one clip can be rendered without the others, at any size and at any instant.
 //!
 //! - [`picture`]: `Painter::new(seed, clip, width, height).paint(seconds)` gives RGB bytes.
+//! - [`facts`]: `Facts::of(seed, clip)` is what can be said of its pictures: scene, light, crowd, colours.
 //! - [`sound`]: `sound::render(seed, clip)` gives stereo samples.
 
 pub mod canvas;
 mod cast;
+pub mod facts;
 mod look;
 pub mod picture;
 mod places;
@@ -105,7 +107,7 @@ impl Clip {
     }
 
     /// Randomness of this clip alone: who passes, and when.
-    fn of_clip(&self, seed: u64, purpose: &str) -> ChaCha8Rng {
+    pub(crate) fn of_clip(&self, seed: u64, purpose: &str) -> ChaCha8Rng {
         random(&format!("{seed} {purpose} {}", self.id()))
     }
 }
