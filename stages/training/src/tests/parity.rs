@@ -108,7 +108,7 @@ fn compare(network: &str, kind: &str) {
         let difference = worst(&row, &numbers(expected));
         assert!(difference < 10.0 * LOSS, "logits part by {difference}");
     }
-    println!("largest difference of a loss: {difference:.1e}");
+    eprintln!("largest difference of a loss: {difference:.1e}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::toy::{Clips, N_MELS, params};
 use crate::*;
 
 fn job<'a>(network: &'a Classifier, clips: &'a Clips, spec: &'a Spec, train: &'a [usize]) -> Job<'a> {
-    let checkpoint_every = Duration::from_secs(3600);
+    let checkpoint_every = Duration::from_hours(1);
     Job { network, source: clips, train, select: &[], spec, fingerprint: "real", checkpoint_every }
 }
 
@@ -79,7 +79,7 @@ fn a_real_network_trains_to_the_same_bytes_on_any_number_of_threads() {
     const ASKED: &str = "TRAINING_TEST_DIGEST";
     let digests = || SMALL.map(|architecture| blake3::hash(&trained(architecture).weights).to_string()).join(" ");
     if std::env::var_os(ASKED).is_some() {
-        println!("digests: {}", digests());
+        eprintln!("digests: {}", digests());
         return;
     }
     let name = std::thread::current().name().unwrap().to_owned();
@@ -87,7 +87,7 @@ fn a_real_network_trains_to_the_same_bytes_on_any_number_of_threads() {
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args(["--exact", &name, "--nocapture"]).env(ASKED, "1").env("RAYON_NUM_THREADS", threads);
         let output = again.output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
         text.lines().find_map(|line| line.split("digests: ").nth(1)).expect(&text).to_owned()
     };
     let one = of_threads("1");
