@@ -38,10 +38,16 @@ pub struct Config {
     pub zero_shot: zero_shot::Params,
     /// Parameters of `linear-probe`.
     pub linear_probe: linear_probe::Params,
+    /// Parameters of `audio`.
+    pub audio: audio::Params,
+    /// Parameters of `audio-visual`.
+    pub audio_visual: audio_visual::Params,
     /// Parameters of `late-fusion`.
     pub late_fusion: late_fusion::Params,
     /// Parameters of `evaluate`.
     pub evaluate: evaluate::Params,
+    /// Parameters of `report`.
+    pub report: report::Params,
 }
 
 /// How to run.
@@ -155,6 +161,15 @@ impl Config {
     fn settle_paths(&mut self, base: &Path, overrides: &Overrides) {
         self.data = overrides.data.clone().or(self.data.take().map(|p| base.join(p)));
         self.work = overrides.work.clone().or(self.work.take().map(|p| base.join(p)));
+        let settle = |path: &mut PathBuf| {
+            if !path.as_os_str().is_empty() {
+                *path = base.join(&*path);
+            }
+        };
+        settle(&mut self.audio.pretrained);
+        if let audio_visual::Pretrained::File(path) = &mut self.audio_visual.pretrained {
+            settle(path);
+        }
         // A model that is a folder beside the file is meant as one; anything else is left for the stage to judge.
         let beside = base.join(&self.encode_clip.model);
         if beside.exists() || self.encode_clip.model.starts_with('.') {

@@ -78,7 +78,23 @@ pub enum Event {
         stage: &'static str,
         /// How far it is.
         #[serde(flatten)]
-        progress: TrainingProgress,
+        progress: training::Progress,
+    },
+    /// A fitted system judges clips.
+    Judging {
+        /// The stage.
+        stage: &'static str,
+        /// Clips, or seconds of clips, so far.
+        done: usize,
+        /// In all.
+        of: usize,
+    },
+    /// Something about a stage that is worth a line.
+    Note {
+        /// The stage.
+        stage: &'static str,
+        /// In plain words.
+        message: String,
     },
     /// A set stage ended.
     SetStage {
@@ -98,31 +114,6 @@ pub enum Event {
         /// Stopped by a signal before everything was done.
         stopped: bool,
     },
-}
-
-/// How far the training of a network is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct TrainingProgress {
-    /// Counted from 1.
-    pub epoch: usize,
-    /// In all.
-    pub epochs: usize,
-    /// Optimiser steps so far.
-    pub step: usize,
-    /// In all.
-    pub steps: usize,
-    /// Mean training loss of the epoch so far.
-    pub loss: f64,
-    /// Learning rate of the last step.
-    pub learning_rate: f64,
-    /// Training clips a second.
-    pub clips_per_second: f64,
-    /// Seconds to the end at this rate.
-    pub seconds_left: f64,
-    /// Log loss on the clips that the model is chosen on, after the last whole epoch.
-    pub val_loss: Option<f64>,
-    /// Share of them decided rightly.
-    pub val_accuracy: Option<f64>,
 }
 
 /// What became of an item stage in a run.

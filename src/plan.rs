@@ -149,7 +149,6 @@ pub fn plan_stage(
     let contents: Vec<Option<Content>> = if stage.source == Source::Imported {
         imported_contents(stage.decl.id, items, &index, &template)?
     } else {
-        refuse_unfinished_import(stage.decl.id, work, &index)?;
         items.par_iter().map(|item| known_content(item, stage.source, digests)).collect()
     };
     let keys: Vec<Option<Key>> = contents.par_iter().map(|c| c.as_ref().map(|c| template.key(c))).collect();
@@ -223,16 +222,6 @@ fn imported_contents(
         crate::ui::plural(1 + without.count(), "item"),
         first.id
     );
-    Err(error::Error::Stage { stage, message })
-}
-
-/// Imported shards without the record that an import publishes last.
-fn refuse_unfinished_import(stage: &'static str, work: &WorkDir, index: &Index) -> error::Result<()> {
-    let folder = work.stage(stage);
-    if !index.files.iter().any(|file| file.path.starts_with(&folder) && imported::is_imported(&file.template)) {
-        return Ok(());
-    }
-    let message = format!("{} holds an unfinished import: run `pipeline import {stage}` again", folder.display());
     Err(error::Error::Stage { stage, message })
 }
 

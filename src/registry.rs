@@ -10,8 +10,11 @@ pub const STAGES: &[Decl] = &[
     encode_clip::DECL,
     zero_shot::DECL,
     linear_probe::DECL,
+    audio::DECL,
+    audio_visual::DECL,
     late_fusion::DECL,
     evaluate::DECL,
+    report::DECL,
 ];
 
 /// The stages that gather what systems say. They read whichever systems there are.

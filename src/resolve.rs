@@ -99,10 +99,16 @@ pub struct Science {
     pub zero_shot: zero_shot::Spec,
     /// The probe.
     pub probe: linear_probe::Spec,
+    /// The network that hears.
+    pub audio: audio::Spec,
+    /// The network that hears and sees.
+    pub audio_visual: audio_visual::Spec,
     /// The fusion.
     pub late_fusion: late_fusion::Spec,
     /// The evaluation.
     pub evaluate: evaluate::Spec,
+    /// The report.
+    pub report: report::Spec,
     /// The item stages to run, in topological order.
     pub stages: Vec<ItemStage>,
 }
@@ -136,7 +142,10 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
         clip: None,
         zero_shot: config.zero_shot.resolve().map_err(|e| refuse(zero_shot::DECL.id, &e))?,
         probe: config.linear_probe.resolve().map_err(|e| refuse(linear_probe::DECL.id, &e))?,
+        audio: config.audio.resolve().map_err(|e| refuse(audio::DECL.id, &e))?,
+        audio_visual: config.audio_visual.resolve().map_err(|e| refuse(audio_visual::DECL.id, &e))?,
         late_fusion: config.late_fusion.resolve().map_err(|e| refuse(late_fusion::DECL.id, &e))?,
+        report: config.report.resolve().map_err(|e| refuse(report::DECL.id, &e))?,
         evaluate: config.evaluate.resolve().map_err(|e| refuse(evaluate::DECL.id, &e))?,
         stages: Vec::new(),
     };

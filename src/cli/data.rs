@@ -198,10 +198,10 @@ fn dry_run(download: &Download, archives: &[&Archive], places: &Places, settings
         gigabytes(need.unpack),
         gigabytes(free(&places.root)?)
     );
-    print(&text)?;
-    if need.archives + need.unpack > 0 {
-        need.check(places)?;
+    if let Err(shortage) = need.check(places) {
+        text += &format!("  too little room: {shortage}\n");
     }
+    print(&text)?;
     Ok(if due { exit::WORK_IS_DUE } else { exit::DONE })
 }
 

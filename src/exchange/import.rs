@@ -101,7 +101,7 @@ pub fn import(
     refuse_computed(work, decl.id)?;
     let mut record = Imported::new(decl, sources.names(), width);
     let template = record.template(decl.id)?;
-    Imported::withdraw(work, decl.id)?;
+    record.publish(work, decl.id)?;
     let preimage = template.value();
     let header = Header {
         stage: decl.id.to_string(),
@@ -147,7 +147,7 @@ pub fn import(
         progress(((k + 1) * config.store.shard_size).min(items.len()));
     }
     remove_others(work, decl.id, count)?;
-    record.items = outcome.items;
+    (record.items, record.finished) = (outcome.items, true);
     record.publish(work, decl.id)?;
     let index = Index::open(work, decl.id, false)?;
     if index.is_changed() {

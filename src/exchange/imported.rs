@@ -1,8 +1,8 @@
 //! A stage whose values were imported: what its folder says of them.
 //!
 //! `work/STAGE/imported.json` holds the key template of the shards beside it, where they came from, and their width. It is published
-//! last and removed first, so that while it is there the shards are whole. As long as it is there, nothing of this stage is computed: a
-//! plan takes the key of each item from the shards. To compute again, remove the stage's folder.
+//! before the first shard and says `finished` after the last one, so that an import that was killed is told. As long as it is there, nothing
+//! of this stage is computed: a plan takes the key of each item from the shards. To compute again, remove the stage's folder.
 //!
 //! The key of an imported value is over `{ stage, params: { imported: [source names], width }, inputs: { values: BLAKE3 of the values } }`: it can never
 //! be taken for one that was computed, and stages that read it see it change when other values are imported.
@@ -17,7 +17,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::key::{Content, Template, content};
 use crate::store::WorkDir;
 use crate::store::index::Index;
-use crate::store::publish::{publish_bytes, remove};
+use crate::store::publish::publish_bytes;
 
 const FILE: &str = "imported.json";
 
@@ -32,6 +32,8 @@ pub struct Imported {
     pub width: usize,
     /// Items with values.
     pub items: usize,
+    /// Whether every shard is there.
+    pub finished: bool,
 }
 
 impl Imported {
@@ -39,10 +41,10 @@ impl Imported {
     pub fn new(decl: &Decl, sources: Vec<String>, width: usize) -> Self {
         let params = json!({ "imported": sources, "width": width });
         let template = Template::new(decl.id, decl.version, &params, &json!({}), &json!({ "values": content() }));
-        Imported { template: template.value(), sources, width, items: 0 }
+        Imported { template: template.value(), sources, width, items: 0, finished: false }
     }
 
-    /// The record of a stage; `None` when its values are computed.
+    /// The record of a stage; `None` when its values are computed. An import that did not come to its end is an error.
     pub fn read(work: &WorkDir, stage: &str) -> Result<Option<Self>> {
         let path = work.stage(stage).join(FILE);
         let bytes = match std::fs::read(&path) {
@@ -50,23 +52,19 @@ impl Imported {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at("read", &path),
         };
-        let record = serde_json::from_slice(&bytes);
-        record.map(Some).map_err(|error| Error::Config {
-            path,
-            message: format!("is damaged ({error}): run `pipeline import {stage}` again"),
-        })
+        let again = |what: String| Error::Config {
+            path: path.clone(),
+            message: format!("{what}: run `pipeline import {stage}` again, or remove the folder to compute"),
+        };
+        let record: Imported = serde_json::from_slice(&bytes).map_err(|e| again(format!("is damaged ({e})")))?;
+        if record.finished { Ok(Some(record)) } else { Err(again("tells of an unfinished import".to_string())) }
     }
 
-    /// Publishes the record: from now on the stage is imported.
+    /// Publishes the record.
     pub fn publish(&self, work: &WorkDir, stage: &str) -> Result<()> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("plain data");
         bytes.push(b'\n');
         publish_bytes(&work.stage(stage).join(FILE), &bytes)
-    }
-
-    /// Removes the record of a stage that is about to be imported anew.
-    pub fn withdraw(work: &WorkDir, stage: &str) -> Result<()> {
-        remove(&work.stage(stage).join(FILE))
     }
 
     /// The key template.

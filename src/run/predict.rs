@@ -26,7 +26,8 @@ use crate::store::products::Products;
 const AT_A_TIME: usize = 256;
 
 /// The systems, the one to ask first where none is named.
-const PREFERRED: [&Decl; 2] = [&linear_probe::DECL, &linear_probe::DECL];
+const PREFERRED: [&Decl; 5] =
+    [&audio_visual::DECL, &late_fusion::DECL, &linear_probe::DECL, &audio::DECL, &zero_shot::DECL];
 
 /// A system that was trained, and where.
 pub struct Trained {

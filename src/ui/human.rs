@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::events::{Event, Reporter, TrainingProgress};
+use training::{Phase, Progress};
+
+use crate::events::{Event, Reporter};
 use crate::ui::{duration, plural};
 
 /// How many failures are told one by one before only their number is.
@@ -26,8 +28,8 @@ struct State {
     last_line: Instant,
     start: Instant,
     failures_told: usize,
-    /// Of the network that is being trained.
-    training: Option<ProgressBar>,
+    /// Of the set stage that takes long.
+    long: Option<ProgressBar>,
 }
 
 struct Stage {
@@ -50,7 +52,7 @@ impl Human {
                 last_line: now,
                 start: now,
                 failures_told: 0,
-                training: None,
+                long: None,
             }),
             every: Duration::from_secs_f64(every),
         }
@@ -73,24 +75,23 @@ impl State {
         for stage in self.stages.values() {
             stage.bar.finish_and_clear();
         }
-        if let Some(bar) = self.training.take() {
+        if let Some(bar) = self.long.take() {
             bar.finish_and_clear();
         }
     }
 
-    /// On a terminal a bar over the steps, elsewhere a line every few seconds and one for the last step.
-    fn show_training(&mut self, stage: &str, progress: &TrainingProgress, every: Duration) {
+    /// Of a long stage: on a terminal a bar with a text beside it, elsewhere a line every few seconds.
+    fn show(&mut self, stage: &str, (done, of): (usize, usize), text: &str, every: Duration) {
         match &self.bars {
             Some(bars) => {
-                let bar = self.training.get_or_insert_with(|| {
-                    bars.add(ProgressBar::new(progress.steps as u64).with_style(training_style(stage)))
-                });
-                bar.set_position(progress.step as u64);
-                bar.set_message(training_words(progress));
+                let bar = self.long.get_or_insert_with(|| bars.add(ProgressBar::new(0).with_style(long_style(stage))));
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message(text.to_string());
             }
-            None if self.last_line.elapsed() >= every || progress.step == progress.steps => {
+            None if self.last_line.elapsed() >= every => {
                 self.last_line = Instant::now();
-                self.say(&format!("  {stage:<15} {}", training_words(progress)));
+                self.say(&format!("  {stage:<15} {text}"));
             }
             None => {}
         }
@@ -175,7 +176,13 @@ impl Reporter for Human {
             }
             Event::Shard { .. } | Event::Part { .. } => {}
             Event::Warning { message } => state.say(&format!("warning: {message}")),
-            Event::Training { stage, progress } => state.show_training(stage, progress, self.every),
+            Event::Training { stage, progress } => {
+                state.show(stage, training_position(progress), &training_words(progress), self.every);
+            }
+            Event::Judging { stage, done, of } => {
+                state.show(stage, (*done, *of), &format!("judges clips, {done}/{of}"), self.every);
+            }
+            Event::Note { stage, message } => state.say(&format!("  {stage:<15} {message}")),
             Event::SetStage { stage, reused, summary } => {
                 state.clear_bars();
                 let how = if *reused { "up to date: " } else { "" };
@@ -208,23 +215,32 @@ impl Reporter for Human {
 }
 
 /// `epoch 3/20 · loss 1.234 · lr 2.4e-4 · 12.3 clips/s · val loss 1.100, accuracy 61.0% · 45 s left`
-fn training_words(p: &TrainingProgress) -> String {
+fn training_words(p: &Progress) -> String {
+    let left = p.eta.map_or(String::new(), |seconds| format!(" · {} left", duration(seconds)));
     let val = match (p.val_loss, p.val_accuracy) {
         (Some(loss), Some(accuracy)) => format!(" · val loss {loss:.3}, accuracy {:.1}%", accuracy * 100.0),
         _ => String::new(),
     };
-    format!(
-        "epoch {}/{} · loss {:.3} · lr {:.1e} · {:.1} clips/s{val} · {} left",
-        p.epoch,
-        p.epochs,
-        p.loss,
-        p.learning_rate,
-        p.clips_per_second,
-        duration(p.seconds_left)
-    )
+    match p.phase {
+        Phase::Survey => format!("looks at the clips, {}/{}", p.step, p.steps),
+        Phase::Select => format!("epoch {}/{} · judges the validation clips{val}{left}", p.epoch, p.epochs),
+        Phase::Train => format!(
+            "epoch {}/{} · loss {:.3} · lr {:.1e} · {:.1} clips/s{val}{left}",
+            p.epoch, p.epochs, p.loss, p.learning_rate, p.clips_per_second
+        ),
+    }
 }
 
-fn training_style(stage: &str) -> ProgressStyle {
+/// Done and in all, over the whole run.
+fn training_position(p: &Progress) -> (usize, usize) {
+    match p.phase {
+        Phase::Survey => (0, 1),
+        Phase::Select => (p.epoch, p.epochs),
+        Phase::Train => (p.epoch.saturating_sub(1) * p.steps + p.step, p.epochs * p.steps),
+    }
+}
+
+fn long_style(stage: &str) -> ProgressStyle {
     let template = format!("  {stage:<15} [{{bar:20}}] {{msg}}");
     ProgressStyle::with_template(&template).expect("a fixed template").progress_chars("=> ")
 }

@@ -6,9 +6,11 @@
 //! | `architecture` | who may depend on whom, and what every crate must have |
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
 //! | `exchange` | features out of one work directory and into another |
+//! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
 //! | `systems` | training, judging, and what is refused |
+//! | `tau` | the ready configuration for TAU 2021 |
 //! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -16,8 +18,11 @@
 mod architecture;
 mod commands;
 mod exchange;
+mod fetching;
 mod keys;
 mod lab;
 mod media;
+mod server;
 mod survival;
 mod systems;
+mod tau;

@@ -6,9 +6,11 @@ use std::error::Error as StdError;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use audio_visual::Frame;
 use training::{Example, Source};
 
 use crate::error::{Error, Result};
+use crate::resolve::refuse;
 use crate::run::sets::features::{Features, column};
 use crate::run::sets::system::labelled;
 use crate::session::Session;
@@ -16,13 +18,13 @@ use crate::session::Session;
 /// Clips kept as they were read: the seconds of one are asked for one after the other.
 const KEPT: usize = 8;
 
-/// What stands for a clip's pictures.
+/// What stands for a clip's pictures, as in `[audio-visual]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Image {
-    /// The picture with this number, counted from 1.
-    Picture(usize),
-    /// The mean over all pictures.
-    Mean,
+pub struct Image {
+    /// Which picture.
+    pub frame: Frame,
+    /// Whether embeddings are scaled to length 1 first.
+    pub normalize: bool,
 }
 
 /// Rows of both kinds of one clip.
@@ -81,9 +83,9 @@ impl<'a> Store<'a> {
             return Ok(Some(failure.to_string()));
         }
         let pictures = embeddings.row_count(item)?;
-        Ok(match image {
-            Image::Picture(number) if *number > pictures => Some(format!(
-                "it has {pictures} pictures, and picture {number} is to stand for it (audio-visual.frame)"
+        Ok(match image.frame {
+            Frame::Number(number) if number as usize > pictures => Some(format!(
+                "it has {pictures} pictures, and picture {number} is to stand for it (frame in [audio-visual])"
             )),
             _ if pictures == 0 => Some("it has no pictures".to_string()),
             _ => None,
@@ -139,7 +141,8 @@ impl<'a> Store<'a> {
             Part::Whole => 0..clip.log_mel.len() / clip.bands,
             Part::Second(k) => self.frames_of(k),
         };
-        let image = self.embeddings.as_ref().map(|(_, image)| clip.image(part, *image));
+        let image = self.embeddings.as_ref().map(|(_, image)| clip.image(part, *image)).transpose();
+        let image = image.map_err(|e| refuse(audio_visual::DECL.id, &e))?;
         Ok(Example { log_mel: clip.log_mel[frames.start * clip.bands..frames.end * clip.bands].to_vec(), image })
     }
 
@@ -150,18 +153,13 @@ impl<'a> Store<'a> {
 }
 
 impl Clip {
-    fn image(&self, part: Part, image: Image) -> Vec<f32> {
-        let picture = |at: usize| self.embeddings[at * self.width..(at + 1) * self.width].to_vec();
-        match (part, image) {
-            // Second k is between pictures k and k + 1 of `fps=1`; picture k + 1 is taken at k + 1/2 s.
-            (Part::Second(k), _) => picture(k),
-            (Part::Whole, Image::Picture(number)) => picture(number - 1),
-            (Part::Whole, Image::Mean) => {
-                let pictures = self.embeddings.len() / self.width;
-                let sum = |d: usize| (0..pictures).map(|p| f64::from(self.embeddings[p * self.width + d])).sum::<f64>();
-                (0..self.width).map(|d| (sum(d) / pictures as f64) as f32).collect()
-            }
-        }
+    fn image(&self, part: Part, image: Image) -> std::result::Result<Vec<f32>, audio_visual::Error> {
+        let frame = match part {
+            Part::Whole => image.frame,
+            // Picture k + 1 is the last one before k + 1/2 s: the one in the middle of second k.
+            Part::Second(k) => Frame::Number(k as u32 + 1),
+        };
+        audio_visual::image_vector(&self.embeddings, self.width, frame, image.normalize)
     }
 }
 

@@ -10,11 +10,16 @@
 //! Each is a [`SetStage`] in a file of its own: what its products are made of (the preimage), and how they are made. This file
 //! only walks over them in order.
 
+pub mod audio;
+pub mod audio_visual;
 pub mod clips;
 pub mod evaluation;
 pub mod features;
 pub mod fusion;
+pub mod neural;
 pub mod probe;
+pub mod reporting;
+pub mod samples;
 pub mod system;
 pub mod zero_shot;
 
@@ -81,8 +86,11 @@ fn stages(session: &Session) -> Vec<Box<dyn SetStage + '_>> {
     let stages: Vec<Box<dyn SetStage + '_>> = vec![
         Box::new(SystemStage { session, system: zero_shot::ZeroShot { session } }),
         Box::new(SystemStage { session, system: probe::LinearProbe { session } }),
+        Box::new(SystemStage { session, system: audio::Audio { session } }),
+        Box::new(SystemStage { session, system: audio_visual::AudioVisual { session } }),
         Box::new(fusion::LateFusion { session }),
         Box::new(evaluation::Evaluate { session }),
+        Box::new(reporting::Report { session }),
     ];
     stages.into_iter().filter(|stage| session.wants(stage.decl())).collect()
 }
@@ -154,6 +162,8 @@ pub fn judge(session: &Session, decl: &Decl, store: &WorkDir, during: &During<'_
 fn system<'a>(session: &'a Session, decl: &Decl) -> Result<Box<dyn System + 'a>> {
     match decl.id {
         id if id == ::zero_shot::DECL.id => Ok(Box::new(zero_shot::ZeroShot { session })),
+        id if id == ::audio::DECL.id => Ok(Box::new(audio::Audio { session })),
+        id if id == ::audio_visual::DECL.id => Ok(Box::new(audio_visual::AudioVisual { session })),
         id if id == linear_probe::DECL.id => Ok(Box::new(probe::LinearProbe { session })),
         id => Err(Error::Internal(format!("{id} is no system"))),
     }

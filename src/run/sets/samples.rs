@@ -21,7 +21,7 @@ pub fn small_picture(session: &Session, item: usize) -> Option<Vec<u8>> {
         taken = Some(picture);
         ControlFlow::Break(())
     });
-    decoded.ok()?;
+    let _ = decoded.ok()?;
     let files = FileSpec { format: Format::Jpeg, jpeg_quality: Some(80) };
     extract_frames::encode_picture(&shrink(taken?)?, &files).ok()
 }

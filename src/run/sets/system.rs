@@ -11,6 +11,7 @@ use crate::run::sets::{During, Ended, SetStage};
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::products::{File, Products};
+use crate::store::publish::remove;
 use crate::ui::plural;
 
 /// Class probabilities per clip.
@@ -183,6 +184,8 @@ impl<S: System> SetStage for SystemStage<'_, S> {
         files.extend(tables(self.session, id, per_clip, per_second)?);
         files.push((LEFT_OUT, list(&left_out)));
         to.publish(preimage, &files)?;
+        // What a run of training would have gone on from is worth nothing now.
+        remove(&self.session.work.checkpoint(id))?;
         Ok(Ended::Published(summary))
     }
 }

@@ -12,7 +12,8 @@
 //!
 //! `act` is QuickGELU `x·σ(1.702 x)` or GELU. Sources: Radford et al., *Learning Transferable Visual Models From Natural Language Supervision*
 //! (2021), `clip/model.py` of openai/CLIP, and `CLIPModel` of Hugging Face transformers, whose `get_image_features` and `get_text_features`
-//! these values equal to float tolerance (measured by `parity/compare.py`).
+//! these values equal to float tolerance: on ViT-B/32, B/16 and L/14 of random weights the largest error is 9e-7 of the largest value for pictures
+//! and 2e-6 for texts (`parity/compare.py`).
 //!
 //! **Which token is the end of a text.** As transformers: the first one with the id `eos_token_id`; where a configuration from before
 //! transformers 4.31 says 2, the highest id of the text, as openai/CLIP does.

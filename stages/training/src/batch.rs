@@ -88,7 +88,7 @@ impl Prepared {
 /// `size` rows as a network takes them.
 pub(crate) fn batch(log_mel: Vec<f32>, image: Vec<f32>, size: usize, shape: Shape) -> TensorResult<Batch> {
     let frames = log_mel.len() / size / shape.n_mels;
-    let log_mel = Tensor::from_vec(log_mel, (size, 1, frames, shape.n_mels), &Device::Cpu)?;
+    let log_mel = Tensor::from_vec(log_mel, (size, frames, shape.n_mels), &Device::Cpu)?;
     let image = match shape.image_width {
         Some(width) => Some(Tensor::from_vec(image, (size, width), &Device::Cpu)?),
         None => None,

@@ -130,6 +130,9 @@ pub enum Error {
     /// The keeper's bytes are no checkpoint.
     #[error("the checkpoint is damaged ({0}): remove it to start over")]
     Damaged(String),
+    /// A file that is no model file.
+    #[error("this is no model file of this program: {0}")]
+    NoModel(String),
     /// Weights that are not this network's.
     #[error("the weights do not fit the network {network}: {problem}")]
     Weights {
@@ -138,6 +141,9 @@ pub enum Error {
         /// What does not fit.
         problem: String,
     },
+    /// The network cannot be built, loaded or run.
+    #[error(transparent)]
+    Network(#[from] networks::Error),
     /// An operation on tensors failed.
     #[error("a tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -146,16 +152,18 @@ pub enum Error {
 impl Classify for Error {
     fn class(&self) -> Cause {
         match self {
-            Error::NotFinite { .. } | Error::ImageNotFinite { .. } | Error::Diverged { .. } | Error::Damaged(_) => {
-                Cause::Corrupt
-            }
+            Error::NotFinite { .. }
+            | Error::ImageNotFinite { .. }
+            | Error::Diverged { .. }
+            | Error::Damaged(_)
+            | Error::NoModel(_) => Cause::Corrupt,
             Error::Unreadable { .. } | Error::Keeper { .. } => Cause::Unreadable,
             Error::NoItems | Error::NoSelection | Error::TooFewClasses(_) | Error::EmptyClass { .. } => Cause::Missing,
             Error::NoClass { .. } => Cause::Missing,
             Error::Shape { .. } | Error::Image { .. } | Error::Weights { .. } | Error::Classes { .. } => {
                 Cause::Internal
             }
-            Error::Tensor(_) => Cause::Internal,
+            Error::Network(_) | Error::Tensor(_) => Cause::Internal,
         }
     }
 }

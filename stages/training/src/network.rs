@@ -1,11 +1,13 @@
 //! What training asks of a network.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Tensor, Var};
+
+use crate::Error;
 
 /// A batch, as a network takes it.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Log-mel in dB, `[B, 1, T, n_mels]`.
+    /// Log-mel in dB, `[B, T, n_mels]`.
     pub log_mel: Tensor,
     /// One image vector per clip, `[B, D]`, for a network that sees.
     pub image: Option<Tensor>,
@@ -45,9 +47,9 @@ pub trait Network {
     /// Number of classes, `K`.
     fn classes(&self) -> usize;
     /// Logits `[B, K]`.
-    fn forward(&self, batch: &Batch, mode: Mode) -> Result<Tensor>;
+    fn forward(&self, batch: &Batch, mode: Mode) -> Result<Tensor, Error>;
     /// The vector that the last layer is applied to, `[B, E]`, in evaluation mode.
-    fn embed(&self, batch: &Batch) -> Result<Tensor>;
+    fn embed(&self, batch: &Batch) -> Result<Tensor, Error>;
     /// Everything that makes the network what it is, weights and running statistics, always in the same order.
     fn variables(&self) -> Vec<Variable>;
 }

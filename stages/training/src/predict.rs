@@ -68,7 +68,7 @@ fn rows(
     source: &dyn Source,
     indices: &[usize],
     inputs: &Inputs,
-    function: &dyn Fn(&Batch) -> candle_core::Result<Tensor>,
+    function: &dyn Fn(&Batch) -> Result<Tensor, Error>,
     go_on: GoOn<'_>,
 ) -> Result<Option<Vec<Vec<f32>>>, Error> {
     let mut rows = vec![Vec::new(); indices.len()];

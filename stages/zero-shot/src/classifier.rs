@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::prompts::{ClassPrompts, prompts};
 use crate::{Ensemble, Error, Frame, Spec};
 
-/// A zero-shot classifier; its JSON is the model file.
+/// A zero-shot classifier; its JSON is the model file, which is only read where its numbers fit together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Classifier {
     /// Names of the classes, in the order of the columns of the probabilities.
     pub classes: Vec<String>,
@@ -19,6 +20,35 @@ pub struct Classifier {
     pub logit_scale: f64,
     /// Vectors of length 1, `[M][K][D]`; M is 1, or the number of templates where probabilities are averaged.
     pub weights: Vec<Vec<Vec<f64>>>,
+}
+
+/// A model file before it is checked.
+#[derive(Deserialize)]
+struct Unchecked {
+    classes: Vec<String>,
+    prompts: Vec<ClassPrompts>,
+    spec: Spec,
+    logit_scale: f64,
+    weights: Vec<Vec<Vec<f64>>>,
+}
+
+impl TryFrom<Unchecked> for Classifier {
+    type Error = String;
+
+    fn try_from(read: Unchecked) -> Result<Self, String> {
+        let Unchecked { classes, prompts, spec, logit_scale, weights } = read;
+        let dim = weights.first().and_then(|member| member.first()).map_or(0, Vec::len);
+        if dim == 0 || weights.iter().flatten().any(|row| row.len() != dim) {
+            return Err("weights must be [members][classes][values], none of them 0".into());
+        }
+        if weights.iter().any(|member| member.len() != classes.len()) {
+            return Err(format!("weights must have a row for each of the {} classes", classes.len()));
+        }
+        if !(logit_scale.is_finite() && logit_scale > 0.0) {
+            return Err(format!("logit_scale is {logit_scale}, which is no factor"));
+        }
+        Ok(Classifier { classes, prompts, spec, logit_scale, weights })
+    }
 }
 
 /// Finds out, without reading weights, whether [`classifier`] will succeed: the text tower is there, the tokenizer belongs to it, and every
@@ -158,7 +188,9 @@ fn direction(embedding: &[f32], picture: usize) -> Result<Vec<f64>, Error> {
 /// The vector divided by its length; `None` where it has none.
 fn unit(mut vector: Vec<f64>) -> Option<Vec<f64>> {
     let length = vector.iter().map(|v| v * v).sum::<f64>().sqrt();
-    vector.iter_mut().for_each(|v| *v /= length);
+    for v in &mut vector {
+        *v /= length;
+    }
     (length > 0.0).then_some(vector)
 }
 
@@ -169,7 +201,11 @@ fn add(sum: &mut [f64], values: &[f64]) {
 /// `exp(z) / sum exp(z)`, without overflow.
 fn softmax(scores: &mut [f64]) {
     let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    scores.iter_mut().for_each(|z| *z = (*z - highest).exp());
+    for z in &mut *scores {
+        *z = (*z - highest).exp();
+    }
     let sum: f64 = scores.iter().sum();
-    scores.iter_mut().for_each(|z| *z /= sum);
+    for z in scores {
+        *z /= sum;
+    }
 }

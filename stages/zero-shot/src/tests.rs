@@ -171,6 +171,26 @@ fn a_clip_that_cannot_be_judged_says_why() {
 }
 
 #[test]
+fn a_model_file_that_does_not_fit_together_is_refused() {
+    let model = |change: &dyn Fn(&mut Classifier)| {
+        let mut changed = plane(Frame::Mean);
+        change(&mut changed);
+        serde_json::from_str::<Classifier>(&serde_json::to_string(&changed).unwrap()).map_err(|e| e.to_string())
+    };
+    assert_eq!(model(&|_| ()).unwrap(), plane(Frame::Mean));
+    for change in [
+        |c: &mut Classifier| c.weights.clear(),
+        |c: &mut Classifier| c.weights[0].clear(),
+        |c: &mut Classifier| c.weights[0].iter_mut().for_each(Vec::clear),
+        |c: &mut Classifier| c.weights[0][1].push(0.5),
+    ] {
+        assert!(model(&change).unwrap_err().contains("weights must be [members][classes][values]"));
+    }
+    assert!(model(&|c| drop(c.weights[0].pop())).unwrap_err().contains("a row for each of the 2 classes"));
+    assert!(model(&|c| c.logit_scale = -1.0).unwrap_err().contains("logit_scale is -1"));
+}
+
+#[test]
 fn a_hundred_times_a_cosine_does_not_overflow() {
     let mut sure = plane(Frame::Mean);
     sure.logit_scale = 1e4;

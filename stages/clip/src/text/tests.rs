@@ -131,13 +131,13 @@ fn bytes_do_not_depend_on_the_other_prompts() {
 /// Bytes of some features, printed for `bytes_do_not_depend_on_the_number_of_threads`, which runs this in processes of its own.
 #[test]
 fn values_for_a_number_of_threads() {
-    eprintln!("bits {}", bits());
+    eprintln!("bits {:?}", bits());
 }
 
-fn bits() -> String {
+fn bits() -> Vec<u32> {
     let folder = tempfile::tempdir().unwrap();
     let (_, tower) = random(&folder, MIDDLE);
-    tower.features(&texts(11)).unwrap().iter().map(|v| format!("{:08x}", v.to_bits())).collect()
+    tower.features(&texts(11)).unwrap().iter().map(|v| v.to_bits()).collect()
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn bytes_do_not_depend_on_the_number_of_threads() {
             .output()
             .unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.contains(&format!("bits {here}")), "{threads} threads: {text}");
+        assert!(text.contains(&format!("bits {here:?}")), "{threads} threads: {text}");
     }
 }
 

@@ -67,13 +67,26 @@ fn a_prompt_that_cannot_be_encoded_is_named() {
     let message = |prompt: &str| tokenizer.encode(prompt).unwrap_err().to_string();
     assert!(message("").starts_with("the prompt \"\" is empty"), "{}", message(""));
     assert!(message(" \n").contains("is empty"), "{}", message(" \n"));
-    let long = "a photo of a tram and a photo of a bus and the metro station";
+    let long = "a photo of a tram and a photo of a bus and the metro station!";
     let said = message(long);
     assert!(said.starts_with(&format!("the prompt {long:?} has ")) && said.contains("has room for 21"), "{said}");
     for prompt in ["a café", "a <|endoftext|> b"] {
         assert!(message(prompt).contains("has the end-of-text token before its end"), "{}", message(prompt));
     }
-    assert!(message("<|startoftext|>").contains("holds nothing that tokenizer.json makes a token of"));
+}
+
+#[test]
+fn a_prompt_that_the_normaliser_empties_is_refused() {
+    let folder = fixture::copy_of("pair-quick-gelu");
+    let file = folder.path().join(TOKENIZER);
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let deletion = serde_json::json!({"type": "Replace", "pattern": {"String": "!"}, "content": ""});
+    json["normalizer"]["normalizers"].as_array_mut().unwrap().push(deletion);
+    fs::write(&file, json.to_string()).unwrap();
+    let tokenizer = Tokenizer::of(&Checkpoint::locate(folder.path().to_str().unwrap()).unwrap()).unwrap();
+    assert!(tokenizer.encode("a!").is_ok());
+    let error = tokenizer.encode("!!").unwrap_err().to_string();
+    assert_eq!(error, "the prompt \"!!\" holds nothing that tokenizer.json makes a token of");
 }
 
 #[test]

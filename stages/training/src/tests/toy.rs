@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Batch, Example, Mode, Network, Params, Source, Variable};
+use crate::{Batch, Error, Example, Mode, Network, Params, Source, Variable};
 
 pub(crate) const N_MELS: usize = 6;
 pub(crate) const HIDDEN: usize = 16;
@@ -38,7 +38,7 @@ impl Toy {
     }
 
     fn features(&self, batch: &Batch, mode: Mode) -> Result<Tensor> {
-        let pooled = batch.log_mel.mean(2)?.squeeze(1)?;
+        let pooled = batch.log_mel.mean(1)?;
         let centred = match mode {
             Mode::Evaluate => pooled.broadcast_sub(self.mean.as_tensor())?,
             Mode::Train { .. } => {
@@ -81,12 +81,12 @@ impl Network for Toy {
         self.classes
     }
 
-    fn forward(&self, batch: &Batch, mode: Mode) -> Result<Tensor> {
-        self.features(batch, mode)?.matmul(self.out.as_tensor())
+    fn forward(&self, batch: &Batch, mode: Mode) -> std::result::Result<Tensor, Error> {
+        Ok(self.features(batch, mode)?.matmul(self.out.as_tensor())?)
     }
 
-    fn embed(&self, batch: &Batch) -> Result<Tensor> {
-        self.features(batch, Mode::Evaluate)
+    fn embed(&self, batch: &Batch) -> std::result::Result<Tensor, Error> {
+        Ok(self.features(batch, Mode::Evaluate)?)
     }
 
     fn variables(&self) -> Vec<Variable> {
