@@ -141,19 +141,13 @@ impl System for Audio<'_> {
         let store = Store::open(self.session, None, ID)?;
         let network = self.network()?;
         tell_loaded(ID, &network, during);
-        let inputs = self.spec().training.inputs.clone();
+        let inputs = self.spec().training.inputs;
         let config = *network.network().config();
         if self.spec().mode == Mode::Frozen {
             let Some(probe) = self.probe(&store, &network, during)? else { return Ok(None) };
             let weights = training::save_weights(&network).map_err(|e| refuse(ID, &e))?;
-            let untrained = Trained {
-                weights,
-                history: Vec::new(),
-                best: 0,
-                inputs: inputs.clone(),
-                band_means: Vec::new(),
-                stopped_early: false,
-            };
+            let untrained =
+                Trained { weights, history: Vec::new(), best: 0, inputs, band_means: Vec::new(), stopped_early: false };
             let model = neural::model(self.session, ID, config, &untrained)?;
             let summary = format!(
                 "a probe on {}'s embeddings of {}",
@@ -187,7 +181,7 @@ impl System for Audio<'_> {
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {
         let model = neural::read_model(from, ID)?;
         let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let (store, inputs) = (Store::open(self.session, None, ID)?, model.description.inputs.clone());
+        let (store, inputs) = (Store::open(self.session, None, ID)?, model.description.inputs);
         let products = Products::new(from.stage(ID));
         if !products.path(PROBE).exists() {
             return Ok(Box::new(NetworkJudge { stage: ID, store, network, inputs }));

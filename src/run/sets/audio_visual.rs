@@ -132,7 +132,7 @@ impl System for AudioVisual<'_> {
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {
         let model = neural::read_model(from, ID)?;
         let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let (store, inputs) = (Store::open(self.session, Some(self.image()), ID)?, model.description.inputs.clone());
+        let (store, inputs) = (Store::open(self.session, Some(self.image()), ID)?, model.description.inputs);
         Ok(Box::new(NetworkJudge { stage: ID, store, network, inputs }))
     }
 }
