@@ -34,8 +34,10 @@
 //!
 //! 1. First version.
 
+use std::path::Path;
+
 use contract::{Decl, Kind};
-use networks::Config;
+use networks::{Architecture, Config};
 use training::{Classifier, Model};
 
 mod error;
@@ -58,6 +60,9 @@ pub const DECL: Decl = Decl {
               for every clip",
 };
 
+/// The preset of `[log-mel]` that the published weights of EfficientAT were trained on.
+const EFFICIENTAT_PRESET: &str = "efficientat";
+
 /// What the stage needs to know of its inputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Features<'a> {
@@ -76,6 +81,8 @@ pub enum Start<'a> {
     Random,
     /// The trained model of the stage `audio`.
     Audio(&'a Model),
+    /// A file of weights; show [`Classifier::loaded`] then. A last layer of a network that only hears stays at random.
+    File(&'a Path),
 }
 
 impl Spec {
@@ -97,17 +104,27 @@ impl Spec {
     pub fn network(&self, features: Features<'_>, classes: usize, start: Start<'_>) -> Result<Classifier, Error> {
         let config = self.config(features, classes);
         let mut classifier = Classifier::new(&config, self.training.seed)?.with_image_dropout(self.image_dropout);
-        if let Start::Audio(model) = start {
-            let found = &model.description.config;
-            if (found.architecture, found.n_mels) != (config.architecture, config.n_mels) {
-                return Err(Error::OtherNetwork {
-                    wanted: config.architecture,
-                    wanted_bands: config.n_mels,
-                    found: found.architecture,
-                    found_bands: found.n_mels,
-                });
+        match start {
+            Start::Random => {}
+            Start::Audio(model) => {
+                let found = &model.description.config;
+                if (found.architecture, found.n_mels) != (config.architecture, config.n_mels) {
+                    return Err(Error::OtherNetwork {
+                        wanted: config.architecture,
+                        wanted_bands: config.n_mels,
+                        found: found.architecture,
+                        found_bands: found.n_mels,
+                    });
+                }
+                classifier.start_from(&model.network()?)?;
             }
-            classifier.start_from(&model.network()?)?;
+            Start::File(path) => {
+                if matches!(self.network, Architecture::Mn { .. }) && features.preset != EFFICIENTAT_PRESET {
+                    let (network, found) = (self.network, features.preset.to_owned());
+                    return Err(Error::Preset { network, wanted: EFFICIENTAT_PRESET, found });
+                }
+                classifier = classifier.load(path)?;
+            }
         }
         if self.freeze_audio {
             classifier = classifier.frozen();

@@ -102,13 +102,13 @@ fn main() -> Result<(), BoxError> {
         let accuracy = right.count() as f64 / test.len() as f64;
         let loss = trained.history.last().map_or(f64::NAN, |epoch| epoch.train_loss);
         println!(
-            "fold {fold}: accuracy {accuracy:.4f} in {:.0} s, training loss {loss:.3}",
+            "fold {fold}: accuracy {accuracy:.4} in {:.0} s, training loss {loss:.3}",
             started.elapsed().as_secs_f64()
         );
         accuracies.push(accuracy);
     }
     let mean = accuracies.iter().sum::<f64>() / 5.0;
     let spread = (accuracies.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / 4.0).sqrt();
-    println!("{}: accuracy {mean:.4f}, fold to fold {spread:.4f}", params.network.name());
+    println!("{}: accuracy {mean:.4}, fold to fold {spread:.4}", params.network.name());
     Ok(())
 }

@@ -93,9 +93,13 @@ impl Spec {
         Config { dropout: self.dropout, ..Config::audio(self.network, n_mels, classes) }
     }
 
-    /// The network at the start of training.
+    /// The network at the start of training. Where weights are loaded, show [`Classifier::loaded`].
     pub fn network(&self, log_mel: LogMel<'_>, classes: usize, pretrained: Option<&Path>) -> Result<Classifier, Error> {
         self.check_log_mel(log_mel, pretrained.is_some())?;
-        Ok(Classifier::new(&self.config(log_mel.n_mels, classes), self.training.seed)?)
+        let network = Classifier::new(&self.config(log_mel.n_mels, classes), self.training.seed)?;
+        Ok(match pretrained {
+            Some(path) => network.load(path)?,
+            None => network,
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! Triangular mel filters, as `librosa.filters.mel` defines them, stored sparse.
+//! Triangular mel filters, as `librosa.filters.mel` or Kaldi define them, stored sparse.
 
 use crate::params::{MelNorm, MelScale};
 
@@ -29,7 +29,7 @@ fn log_step() -> f64 {
 
 pub(crate) fn hz_to_mel(hz: f64, scale: MelScale) -> f64 {
     match scale {
-        MelScale::Htk => 2595.0 * (1.0 + hz / 700.0).log10(),
+        MelScale::Htk | MelScale::Kaldi => 2595.0 * (1.0 + hz / 700.0).log10(),
         MelScale::Slaney if hz >= BREAK_HZ => BREAK_MEL + (hz / BREAK_HZ).ln() / log_step(),
         MelScale::Slaney => hz / LINEAR_HZ_PER_MEL,
     }
@@ -37,7 +37,7 @@ pub(crate) fn hz_to_mel(hz: f64, scale: MelScale) -> f64 {
 
 pub(crate) fn mel_to_hz(mel: f64, scale: MelScale) -> f64 {
     match scale {
-        MelScale::Htk => 700.0 * (10_f64.powf(mel / 2595.0) - 1.0),
+        MelScale::Htk | MelScale::Kaldi => 700.0 * (10_f64.powf(mel / 2595.0) - 1.0),
         MelScale::Slaney if mel >= BREAK_MEL => BREAK_HZ * (log_step() * (mel - BREAK_MEL)).exp(),
         MelScale::Slaney => mel * LINEAR_HZ_PER_MEL,
     }
@@ -51,7 +51,11 @@ pub(crate) fn mel_edges(n_mels: usize, fmin: f64, fmax: f64, scale: MelScale) ->
 }
 
 impl Filterbank {
-    pub(crate) fn new(sample_rate: u32, n_fft: usize, edges: &[f64], norm: MelNorm) -> Filterbank {
+    pub(crate) fn new(sample_rate: u32, n_fft: usize, edges: &[f64], scale: MelScale, norm: MelNorm) -> Filterbank {
+        // Kaldi's triangles are straight in mel, and its transform has no bin at half the sample rate.
+        let kaldi = scale == MelScale::Kaldi;
+        let along = |hz: f64| if kaldi { hz_to_mel(hz, scale) } else { hz };
+        let bins = if kaldi { n_fft / 2 - 1 } else { n_fft / 2 };
         let bin_hz = f64::from(sample_rate) / n_fft as f64;
         let mut bank = Filterbank { bands: Vec::new(), weights: Vec::new() };
         for edge in edges.windows(3) {
@@ -60,12 +64,13 @@ impl Filterbank {
                 MelNorm::Slaney => 2.0 / (hi - lo),
                 MelNorm::None => 1.0,
             };
+            let (lo, mid, hi) = (along(lo), along(mid), along(hi));
             let weight = |bin: usize| {
-                let hz = bin as f64 * bin_hz;
-                ((hz - lo) / (mid - lo)).min((hi - hz) / (hi - mid)).max(0.0) * height
+                let at = along(bin as f64 * bin_hz);
+                ((at - lo) / (mid - lo)).min((hi - at) / (hi - mid)).max(0.0) * height
             };
-            let first = (0..=n_fft / 2).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
-            let len = (first..=n_fft / 2).take_while(|&bin| weight(bin) > 0.0).count();
+            let first = (0..=bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
+            let len = (first..=bins).take_while(|&bin| weight(bin) > 0.0).count();
             bank.bands.push(Band { first, offset: bank.weights.len(), len });
             bank.weights.extend((first..first + len).map(weight));
         }

@@ -1,24 +1,29 @@
-//! From samples to a log-mel spectrogram in dB.
+//! From samples to a log-mel spectrogram, in dB unless asked otherwise.
 //!
 //! # Formula
 //!
 //! ```text
 //! x          = mean of the channels, resampled to sample_rate, optionally divided by (max|x| + 1e-8)
+//! x[n]       = x[n + 1] - preemphasis x[n], where that is not 0
 //! X[t, k]    = sum over n < n_fft of w[n] x[t hop - n_fft/2 + n] e^(-2πi k n / n_fft)      k = 0 ..= n_fft/2
 //! M[t, m]    = sum over k of W[m, k] |X[t, k]|^power
-//! log_mel    = 20/power log10(max(M, amin^(power/2))) - ref_db, then raised to at least max(log_mel) - top_db
+//! log_mel    = 20/power log10(max(M, amin^(power/2))) - ref_db, then raised to at least max(log_mel) - top_db   (log = "db")
+//! log_mel    = ln(M + amin)                                                                                     (log = "ln")
+//! log_mel    = (log_mel + offset) / divisor
 //! ```
 //!
 //! For `power` = 2 the last line is `10 log10(max(M, amin))`, librosa's `power_to_db`; for 1 its `amplitude_to_db` with the
-//! square root of `amin`. `w` is a periodic window of `win_length` samples centred in `n_fft`; `W` are the triangles of
-//! `librosa.filters.mel` (Slaney's scale and equal area by default). The numbers of the preset `reference` are those of the
-//! DCASE 2021 task 1B example, those of `panns` of the PANNs networks (Kong et al. 2020) for 32 kHz.
+//! square root of `amin`. `w` is a window of `win_length` samples centred in `n_fft`; `W` are the triangles of
+//! `librosa.filters.mel` (Slaney's scale and equal area by default), or Kaldi's. The numbers of the preset `reference` are those of the
+//! DCASE 2021 task 1B example, those of `panns` of the PANNs networks (Kong et al. 2020) for 32 kHz,
+//! those of `efficientat` of the networks `mn` (Schmid et al. 2023), in evaluation: `(ln(M + 1e-5) + 4.5) / 5`, which is no decibels.
 //!
 //! # Output
 //!
 //! One column, `log_mel` `[T, n_mels]` in dB, time first. `T = 1 + floor(n / hop)` when centred (for an even `n_fft`), else
 //! `1 + floor((n - n_fft) / hop)`, with `n` the samples at `sample_rate`. Row `t` is centred on second `t hop / sample_rate`.
-//! Values are finite and never below `10 log10(amin) - ref_db`, which is what silence reads: -100 dB with either preset.
+//! Values are finite and never below `10 log10(amin) - ref_db`, which is what silence reads: -100 dB with `reference` and `panns`
+//! (`ln(amin)`, so -1.4026, with `efficientat`, whose 10 s have 1000 frames: pre-emphasis takes one sample).
 //! The same sound gives the same bytes, whatever was computed before.
 //!
 //! Everything is computed in f64 and rounded once, to `dtype`. With f32 the output is therefore the definition's to half a
@@ -55,7 +60,7 @@
 //!
 //! # History of `version`
 //!
-//! 1. First.
+//! 1. First. Since then `preemphasis`, `log`, `offset`, `divisor`, `hann-symmetric`, `kaldi` and the preset `efficientat`: other values change none.
 
 mod filterbank;
 mod params;
@@ -70,7 +75,7 @@ use contract::{Cause, Classify, Column, ColumnSpec, Decl, Kind, Rows, Sound, Val
 use half::f16;
 
 use filterbank::{Filterbank, mel_edges};
-pub use params::{Dtype, MelNorm, MelScale, Mono, PadMode, Params, ParamsError, Preset, Resampling, Spec, Window};
+pub use params::{Dtype, Log, MelNorm, MelScale, Mono, PadMode, Params, ParamsError, Preset, Resampling, Spec, Window};
 use resample::Resampler;
 use spectrum::Spectrum;
 
@@ -165,7 +170,7 @@ impl LogMel {
         let edges = mel_edges(spec.n_mels, spec.fmin, spec.fmax, spec.mel_scale);
         Ok(LogMel {
             spectrum: Spectrum::new(spec),
-            filters: Filterbank::new(spec.sample_rate, spec.n_fft, &edges, spec.mel_norm),
+            filters: Filterbank::new(spec.sample_rate, spec.n_fft, &edges, spec.mel_scale, spec.mel_norm),
             resampler: None,
             mono: Vec::new(),
             resampled: Vec::new(),
@@ -179,7 +184,8 @@ impl LogMel {
         self.spec.columns()
     }
 
-    /// Bands too narrow to hold a single bin of the transform: they read silence always. With either preset there is none;
+    /// Bands too narrow to hold a single bin of the transform: they read silence always. `efficientat` has some, as its networks expect;
+    /// with the other presets there is none;
     /// fewer bands or a larger `n_fft` avoid them.
     pub fn empty_bands(&self) -> Vec<usize> {
         self.filters.empty_bands()
@@ -189,12 +195,16 @@ impl LogMel {
     pub fn compute(&mut self, sound: &Sound) -> Result<Rows, Error> {
         mix(sound, self.spec.mono, &mut self.mono)?;
         self.resample(sound.sample_rate)?;
-        let needed = self.spectrum.shortest();
+        let emphasised = self.spec.preemphasis > 0.0;
+        let needed = self.spectrum.shortest() + usize::from(emphasised);
         if self.mono.len() < needed {
             return Err(Error::TooShort { samples: self.mono.len(), rate: self.spec.sample_rate, needed });
         }
         if self.spec.peak_normalize {
             peak_normalize(&mut self.mono);
+        }
+        if emphasised {
+            emphasise(&mut self.mono, self.spec.preemphasis);
         }
         let n_mels = self.spec.n_mels;
         let frames = self.spectrum.frames(self.mono.len());
@@ -204,7 +214,7 @@ impl LogMel {
             self.spectrum.frame(&self.mono, t, &mut self.bins);
             self.filters.apply(&self.bins, row);
         }
-        decibels(&mut mel, &self.spec);
+        logarithms(&mut mel, &self.spec);
         let values = match self.spec.dtype {
             Dtype::F32 => Values::F32(mel.iter().map(|&v| v as f32).collect()),
             Dtype::F16 => Values::F16(mel.iter().map(|&v| f16::from_f64(v)).collect()),
@@ -263,6 +273,25 @@ fn peak_normalize(signal: &mut [f64]) {
     let scale = 1.0 / (peak + 1e-8);
     for x in signal {
         *x *= scale;
+    }
+}
+
+/// From each sample its predecessor's share; the first has none and goes.
+fn emphasise(signal: &mut Vec<f64>, share: f64) {
+    for i in 1..signal.len() {
+        signal[i - 1] = signal[i] - share * signal[i - 1];
+    }
+    signal.pop();
+}
+
+/// Mel energies (or amplitudes) to what is asked for, in place.
+fn logarithms(mel: &mut [f64], spec: &Spec) {
+    match spec.log {
+        Log::Db => decibels(mel, spec),
+        Log::Ln => mel.iter_mut().for_each(|v| *v = (*v + spec.amin).ln()),
+    }
+    if spec.offset != 0.0 || spec.divisor != 1.0 {
+        mel.iter_mut().for_each(|v| *v = (*v + spec.offset) / spec.divisor);
     }
 }
 

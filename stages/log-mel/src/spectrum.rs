@@ -96,16 +96,17 @@ fn extended(signal: &[f64], i: isize, mode: PadMode) -> f64 {
     signal[inside as usize]
 }
 
-/// A periodic window of `win_length` samples, centred among `n_fft` (the odd sample of padding goes to the end).
+/// A window of `win_length` samples, centred among `n_fft` (the odd sample of padding goes to the end).
 pub(crate) fn window(kind: Window, win_length: usize, n_fft: usize) -> Vec<f64> {
-    let (a, b) = match kind {
-        Window::Hann => (0.5, 0.5),
-        Window::Hamming => (0.54, 0.46),
+    let (a, b, period) = match kind {
+        Window::Hann => (0.5, 0.5, win_length),
+        Window::Hamming => (0.54, 0.46, win_length),
+        Window::HannSymmetric => (0.5, 0.5, win_length - 1),
     };
     let left = (n_fft - win_length) / 2;
     let mut values = vec![0.0; n_fft];
     for (i, value) in values[left..left + win_length].iter_mut().enumerate() {
-        *value = a - b * (std::f64::consts::TAU * i as f64 / win_length as f64).cos();
+        *value = a - b * (std::f64::consts::TAU * i as f64 / period as f64).cos();
     }
     values
 }

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use crate::{MelNorm, MelScale, PadMode, Spec, Window};
+use crate::{Log, MelNorm, MelScale, PadMode, Spec, Window};
 
 /// `log_mel[t][m]` of one channel at the rate of the analysis.
 pub(crate) fn log_mel(signal: &[f32], spec: &Spec) -> Vec<Vec<f64>> {
@@ -12,6 +12,9 @@ pub(crate) fn log_mel(signal: &[f32], spec: &Spec) -> Vec<Vec<f64>> {
         for v in &mut x {
             *v /= peak + 1e-8;
         }
+    }
+    if spec.preemphasis > 0.0 {
+        x = (1..x.len()).map(|n| x[n] - spec.preemphasis * x[n - 1]).collect();
     }
     let pad = if spec.center { spec.n_fft / 2 } else { 0 };
     let mut padded = vec![0.0; pad];
@@ -44,10 +47,11 @@ fn frame(samples: &[f64], spec: &Spec) -> Vec<f64> {
             if i < left || i >= left + spec.win_length {
                 return 0.0;
             }
-            let c = (TAU * (i - left) as f64 / spec.win_length as f64).cos();
+            let period = spec.win_length - usize::from(spec.window == Window::HannSymmetric);
+            let c = (TAU * (i - left) as f64 / period as f64).cos();
             samples[i]
                 * match spec.window {
-                    Window::Hann => 0.5 - 0.5 * c,
+                    Window::Hann | Window::HannSymmetric => 0.5 - 0.5 * c,
                     Window::Hamming => 0.54 - 0.46 * c,
                 }
         })
@@ -67,8 +71,11 @@ fn frame(samples: &[f64], spec: &Spec) -> Vec<f64> {
     (0..spec.n_mels)
         .map(|m| {
             let mel: f64 = powers.iter().zip(triangle(m, spec)).map(|(p, w)| p * w).sum();
+            if spec.log == Log::Ln {
+                return ((mel + spec.amin).ln() + spec.offset) / spec.divisor;
+            }
             let floor = spec.amin.powf(spec.power / 2.0);
-            20.0 / spec.power * mel.max(floor).log10() - spec.ref_db
+            (20.0 / spec.power * mel.max(floor).log10() - spec.ref_db + spec.offset) / spec.divisor
         })
         .collect()
 }
@@ -80,6 +87,17 @@ fn triangle(m: usize, spec: &Spec) -> Vec<f64> {
         from_mel(lo + (hi - lo) * i as f64 / (spec.n_mels + 1) as f64, spec.mel_scale)
     };
     let (lo, mid, hi) = (edge(m), edge(m + 1), edge(m + 2));
+    if spec.mel_scale == MelScale::Kaldi {
+        let (lo, mid, hi) = [lo, mid, hi].map(|hz| to_mel(hz, spec.mel_scale)).into();
+        return (0..=spec.n_fft / 2)
+            .map(|k| {
+                let at = to_mel(k as f64 * f64::from(spec.sample_rate) / spec.n_fft as f64, spec.mel_scale);
+                let inside = at > lo && at < hi && k < spec.n_fft / 2;
+                let height = if at <= mid { (at - lo) / (mid - lo) } else { (hi - at) / (hi - mid) };
+                if inside { height } else { 0.0 }
+            })
+            .collect();
+    }
     let height = if spec.mel_norm == MelNorm::Slaney { 2.0 / (hi - lo) } else { 1.0 };
     let at = |k: usize| {
         let hz = k as f64 * f64::from(spec.sample_rate) / spec.n_fft as f64;
@@ -96,7 +114,7 @@ fn triangle(m: usize, spec: &Spec) -> Vec<f64> {
 
 fn to_mel(hz: f64, scale: MelScale) -> f64 {
     match scale {
-        MelScale::Htk => (2595.0 / 10_f64.ln()) * (1.0 + hz / 700.0).ln(),
+        MelScale::Htk | MelScale::Kaldi => (2595.0 / 10_f64.ln()) * (1.0 + hz / 700.0).ln(),
         MelScale::Slaney if hz < 1000.0 => 3.0 * hz / 200.0,
         MelScale::Slaney => 15.0 + 27.0 * (hz / 1000.0).log(6.4),
     }
@@ -104,7 +122,7 @@ fn to_mel(hz: f64, scale: MelScale) -> f64 {
 
 fn from_mel(mel: f64, scale: MelScale) -> f64 {
     match scale {
-        MelScale::Htk => 700.0 * ((mel / (2595.0 / 10_f64.ln())).exp() - 1.0),
+        MelScale::Htk | MelScale::Kaldi => 700.0 * ((mel / (2595.0 / 10_f64.ln())).exp() - 1.0),
         MelScale::Slaney if mel < 15.0 => mel * 200.0 / 3.0,
         MelScale::Slaney => 1000.0 * 6.4_f64.powf((mel - 15.0) / 27.0),
     }

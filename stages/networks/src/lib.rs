@@ -14,9 +14,11 @@ mod parameters;
 mod resnet;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 pub use config::{Architecture, Config, Dropout};
 pub use error::Error;
 pub use mode::Mode;
 pub use network::Network;
 pub use parameters::Variable;
+pub use weights::{LoadReport, NESTS, PREFIXES, read_tensors};

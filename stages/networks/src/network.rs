@@ -88,14 +88,6 @@ impl Network {
         })
     }
 
-    /// Name of the last layer: its tensors are `NAME.weight` `[K, H + D]` and `NAME.bias` `[K]`.
-    pub fn last_layer(&self) -> &'static str {
-        match &self.body {
-            Body::ResNet(_) => "fc",
-            Body::Mn(_) => "classifier.5",
-        }
-    }
-
     /// The pooled feature `[B, E]` of log-mel `[B, T, M]`, before any layer of the classifier.
     pub fn embed(&self, log_mel: &Tensor, mut mode: Mode) -> Result<Tensor, Error> {
         self.features(log_mel, &mut mode)
@@ -132,6 +124,15 @@ impl Network {
     /// Every tensor of its state, parameters and running statistics, always in the same order.
     pub fn variables(&self) -> &[Variable] {
         &self.variables
+    }
+
+    /// Name of the last layer, the one that depends on the classes: `fc` or `classifier.5`. Its tensors are `NAME.weight`
+    /// `[K, H + D]` and `NAME.bias` `[K]`.
+    pub fn head_name(&self) -> &'static str {
+        match self.body {
+            Body::ResNet(_) => "fc",
+            Body::Mn(_) => "classifier.5",
+        }
     }
 
     /// Numbers that training moves.

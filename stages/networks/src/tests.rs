@@ -1,4 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod counts;
+mod filler;
 mod kernels;
+mod pytorch;
+mod sounds;
+mod weights;

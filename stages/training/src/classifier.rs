@@ -1,8 +1,10 @@
 //! The networks of the shelf, as training takes them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use networks::LoadReport;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -15,13 +17,26 @@ pub struct Classifier {
     name: String,
     frozen: bool,
     image_dropout: f32,
+    loaded: Option<LoadReport>,
 }
 
 impl Classifier {
     /// A network with random weights, the same for the same seed; every parameter is trained.
     pub fn new(config: &networks::Config, seed: u64) -> Result<Classifier, Error> {
         let network = networks::Network::new(config, seed, &Device::Cpu)?;
-        Ok(Classifier { network, name: config.architecture.name(), frozen: false, image_dropout: 0.0 })
+        Ok(Classifier { network, name: config.architecture.name(), frozen: false, image_dropout: 0.0, loaded: None })
+    }
+
+    /// Starts from a file of weights, safetensors or a PyTorch zip; [`Classifier::loaded`] then says what it had. A last layer of other
+    /// classes stays at random; anything else that is missing or of another shape is an error.
+    pub fn load(self, path: &Path) -> Result<Classifier, Error> {
+        let loaded = Some(self.network.load(path)?);
+        Ok(Classifier { loaded, ..self })
+    }
+
+    /// What the file that it was loaded from had. For a person to read: show it.
+    pub fn loaded(&self) -> Option<&LoadReport> {
+        self.loaded.as_ref()
     }
 
     /// Trains the last layer alone. What comes before it stays as it is, running statistics too, and runs as in evaluation:
@@ -41,7 +56,7 @@ impl Classifier {
     /// that also sees its whole half, and of the last layer the columns of that half (the others stay).
     pub fn start_from(&self, other: &Classifier) -> Result<(), Error> {
         let refuse = |problem: String| Error::Weights { network: self.name.clone(), problem };
-        let last = format!("{}.weight", self.network.last_layer());
+        let last = format!("{}.weight", self.network.head_name());
         let theirs: BTreeMap<String, Tensor> =
             other.variables().into_iter().map(|v| (v.name, v.var.as_detached_tensor())).collect();
         let mut set = Vec::new();
@@ -124,7 +139,7 @@ impl Network for Classifier {
     }
 
     fn variables(&self) -> Vec<Variable> {
-        let last = format!("{}.", self.network.last_layer());
+        let last = format!("{}.", self.network.head_name());
         let variables = self.network.variables().iter();
         variables
             .map(|v| Variable {

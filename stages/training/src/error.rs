@@ -158,8 +158,11 @@ impl Classify for Error {
             | Error::Damaged(_)
             | Error::NoModel(_) => Cause::Corrupt,
             Error::Unreadable { .. } | Error::Keeper { .. } => Cause::Unreadable,
-            Error::NoItems | Error::NoSelection | Error::TooFewClasses(_) | Error::EmptyClass { .. } => Cause::Missing,
-            Error::NoClass { .. } => Cause::Missing,
+            Error::NoItems
+            | Error::NoSelection
+            | Error::TooFewClasses(_)
+            | Error::EmptyClass { .. }
+            | Error::NoClass { .. } => Cause::Missing,
             Error::Shape { .. } | Error::Image { .. } | Error::Weights { .. } | Error::Classes { .. } => {
                 Cause::Internal
             }

@@ -33,7 +33,7 @@ pub(crate) fn figures(logits: &[Vec<f32>], classes: &[usize]) -> Figures {
         let log_sum = row.iter().map(|z| f64::from(z - largest).exp()).sum::<f64>().ln();
         loss += log_sum - f64::from(row[*class] - largest);
         all[*class] += 1;
-        right[*class] += usize::from(row.iter().position(|z| *z == largest) == Some(*class));
+        right[*class] += usize::from(row.iter().position(|z| *z >= largest) == Some(*class));
     }
     let n = classes.len() as f64;
     let shares: Vec<f64> =

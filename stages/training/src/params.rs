@@ -208,7 +208,12 @@ impl Params {
     }
 }
 
-fn range(field: &'static str, value: impl ToString, fits: bool, range: &'static str) -> Result<(), ParamsError> {
+fn range(
+    field: &'static str,
+    value: impl std::fmt::Display,
+    fits: bool,
+    range: &'static str,
+) -> Result<(), ParamsError> {
     if fits { Ok(()) } else { Err(ParamsError::Range { field, value: value.to_string(), range }) }
 }
 

@@ -51,6 +51,7 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::float_cmp, reason = "the very same numbers are meant")]
     use super::*;
 
     const REFERENCE: Schedule = Schedule { peak: 3e-4, warm_steps: 2000, decay_steps: 2000, decay: 0.8 };

@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod parity;
+mod real;
 mod runs;
 mod toy;

@@ -32,6 +32,29 @@ fn the_table_is_checked() {
     assert_eq!(error.to_string(), text);
 }
 
+#[test]
+fn logarithms_without_decibels_have_no_levels_in_decibels() {
+    for (table, field) in [
+        (r#"{"log": "ln", "ref_db": 3.0}"#, "ref_db"),
+        (r#"{"preset": "efficientat", "top_db": 80.0}"#, "top_db"),
+        (r#"{"preemphasis": 1.5}"#, "preemphasis"),
+        (r#"{"divisor": 0.0}"#, "divisor"),
+        (r#"{"preset": "efficientat", "n_fft": 512}"#, "win_length"),
+    ] {
+        assert_eq!(serde_json::from_str::<Params>(table).unwrap().resolve().unwrap_err().field, field, "{table}");
+    }
+    let spec = spec(r#"{"preset": "efficientat"}"#);
+    assert_eq!(spec.columns()[0].unit, "1");
+    let json = serde_json::to_value(&spec).unwrap();
+    assert_eq!((&json["preemphasis"], &json["log"]), (&0.97.into(), &"ln".into()));
+    // 10 s are 1000 frames: pre-emphasis takes a sample. One sample more than half a transform is needed, and that one.
+    assert_eq!(compute(r#"{"preset": "efficientat"}"#, &sound(32_000, noise(320_000))).unwrap().len, 1000);
+    let error = compute(r#"{"preset": "efficientat"}"#, &sound(32_000, noise(513))).unwrap_err();
+    assert_eq!(error, Error::TooShort { samples: 513, rate: 32_000, needed: 514 });
+    let silence = compute(r#"{"preset": "efficientat"}"#, &sound(32_000, vec![0.0; 4_000])).unwrap();
+    assert!(f32s(&silence).iter().all(|v| (f64::from(*v) - (1e-5_f64.ln() + 4.5) / 5.0).abs() < 1e-6));
+}
+
 /// The key holds every value, also those that the table does not name.
 #[test]
 fn spec_is_explicit() {

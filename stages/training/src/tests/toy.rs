@@ -65,7 +65,7 @@ impl Toy {
 }
 
 impl Network for Toy {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "toy"
     }
 
