@@ -82,7 +82,8 @@ fn make_data(folder: &Path, items: usize) {
         .expect("a manifest");
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu");
     let config = format!(
-        "data = \"data.toml\"\n[run]\nskip = [\"audio\", \"audio-visual\"]\n[encode-clip]\nmodel = {:?}\n",
+        "data = \"data.toml\"\n[run]\nskip = [\"audio\", \"audio-visual\"]\n[zero-shot]\ntemplates = [\"a {{}}\"]\n\
+         [encode-clip]\nmodel = {:?}\n",
         model.display().to_string()
     );
     std::fs::write(folder.join("pipeline.toml"), config).expect("a configuration");

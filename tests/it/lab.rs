@@ -116,7 +116,7 @@ impl Lab {
         let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu");
         let text = format!(
             "data = \"clips\"\nwork = \"work\"\n[encode-clip]\nmodel = {:?}\n[linear-probe]\nframe = 2\n\
-             [zero-shot]\nframe = 2\n[store]\nshard_size = 4\n[run]\nskip = [\"audio\", \"audio-visual\"]\n",
+             [zero-shot]\nframe = 2\ntemplates = [\"a {{}}\"]\n[store]\nshard_size = 4\n[run]\nskip = [\"audio\", \"audio-visual\"]\n",
             model.display().to_string()
         );
         std::fs::write(self.path("pipeline.toml"), text).unwrap();
