@@ -134,14 +134,6 @@ impl Network {
         &self.variables
     }
 
-    /// Name of the last layer, the one that depends on the classes: `fc` or `classifier.5`.
-    pub fn head_name(&self) -> &'static str {
-        match self.body {
-            Body::ResNet(_) => "fc",
-            Body::Mn(_) => "classifier.5",
-        }
-    }
-
     /// Numbers that training moves.
     pub fn parameter_count(&self) -> usize {
         self.variables.iter().filter(|v| v.trainable).map(|v| v.var.elem_count()).sum()

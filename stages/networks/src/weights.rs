@@ -124,7 +124,7 @@ impl Network {
     /// The same from tensors in memory; `origin` names them in errors.
     pub fn set_by_name(&self, tensors: &BTreeMap<String, Tensor>, origin: &str) -> Result<LoadReport, Error> {
         let mut report = LoadReport::default();
-        let head = format!("{}.", self.head_name());
+        let head = format!("{}.", self.last_layer());
         for v in self.variables() {
             let (name, expected) = (v.name.clone(), v.var.dims().to_vec());
             let of_head = name.starts_with(&head);
