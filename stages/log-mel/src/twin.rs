@@ -34,7 +34,7 @@ pub(crate) fn log_mel(signal: &[f32], spec: &Spec) -> Vec<Vec<f64>> {
     }
     if let Some(range) = spec.top_db {
         let top = rows.iter().flatten().fold(f64::MIN, |a, &b| a.max(b));
-        rows.iter_mut().flatten().for_each(|v| *v = v.max(top - range));
+        rows.iter_mut().flatten().for_each(|v| *v = v.max(top - range / spec.divisor));
     }
     rows
 }
@@ -87,18 +87,18 @@ fn triangle(m: usize, spec: &Spec) -> Vec<f64> {
         from_mel(lo + (hi - lo) * i as f64 / (spec.n_mels + 1) as f64, spec.mel_scale)
     };
     let (lo, mid, hi) = (edge(m), edge(m + 1), edge(m + 2));
+    let height = if spec.mel_norm == MelNorm::Slaney { 2.0 / (hi - lo) } else { 1.0 };
     if spec.mel_scale == MelScale::Kaldi {
         let (lo, mid, hi) = [lo, mid, hi].map(|hz| to_mel(hz, spec.mel_scale)).into();
         return (0..=spec.n_fft / 2)
             .map(|k| {
                 let at = to_mel(k as f64 * f64::from(spec.sample_rate) / spec.n_fft as f64, spec.mel_scale);
                 let inside = at > lo && at < hi && k < spec.n_fft / 2;
-                let height = if at <= mid { (at - lo) / (mid - lo) } else { (hi - at) / (hi - mid) };
-                if inside { height } else { 0.0 }
+                let share = if at <= mid { (at - lo) / (mid - lo) } else { (hi - at) / (hi - mid) };
+                if inside { share * height } else { 0.0 }
             })
             .collect();
     }
-    let height = if spec.mel_norm == MelNorm::Slaney { 2.0 / (hi - lo) } else { 1.0 };
     let at = |k: usize| {
         let hz = k as f64 * f64::from(spec.sample_rate) / spec.n_fft as f64;
         if hz <= lo || hz >= hi {

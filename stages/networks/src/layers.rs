@@ -4,7 +4,7 @@ use candle_core::{D, Device, Result, Tensor, Var};
 
 use crate::kernel::conv::Geometry;
 use crate::kernel::norm::{Statistics, inverse_deviation};
-use crate::ops::{AveragePool, Before, ConvNorm, MaxPool, ScalePlanes};
+use crate::ops::{AveragePool, Before, ConvNorm, LinearProduct, MaxPool, ScalePlanes};
 
 /// A convolution without bias, square kernel, same padding at stride 1.
 #[derive(Debug, Clone)]
@@ -45,7 +45,12 @@ pub(crate) enum Activation {
 impl Linear {
     /// `[B, in]` to `[B, out]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)?.broadcast_add(&self.bias)
+        let product = if x.device().is_cpu() {
+            x.contiguous()?.apply_op2(&self.weight, LinearProduct)?
+        } else {
+            x.matmul(&self.weight.t()?)?
+        };
+        product.broadcast_add(&self.bias)
     }
 }
 
@@ -65,14 +70,40 @@ pub(crate) fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
 }
 
 impl Conv {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        x.conv2d(&self.weight, self.padding, self.stride, 1, self.groups)
+    /// By candle's operations.
+    pub(crate) fn composed(&self, x: &Tensor) -> Result<Tensor> {
+        if self.groups == 1 {
+            return x.conv2d(&self.weight, self.padding, self.stride, 1, 1);
+        }
+        // candle runs one convolution per group: for hundreds of channels a sum over the taps is far less work.
+        let (_, channels, height, width) = x.dims4()?;
+        let (_, _, kernel, _) = self.weight.dims4()?;
+        let out = |size: usize| (size + 2 * self.padding - kernel) / self.stride + 1;
+        let places = |count: usize, tap: usize| {
+            let places: Vec<u32> = (0..count).map(|i| (i * self.stride + tap) as u32).collect();
+            Tensor::from_vec(places, count, x.device())
+        };
+        let padded = x.pad_with_zeros(2, self.padding, self.padding)?.pad_with_zeros(3, self.padding, self.padding)?;
+        let mut sum: Option<Tensor> = None;
+        for i in 0..kernel {
+            let strip = padded.index_select(&places(out(height), i)?, 2)?;
+            for j in 0..kernel {
+                let cells = strip.index_select(&places(out(width), j)?, 3)?;
+                let tap = self.weight.narrow(2, i, 1)?.narrow(3, j, 1)?.reshape((1, channels, 1, 1))?;
+                let term = cells.broadcast_mul(&tap)?;
+                sum = Some(match sum {
+                    None => term,
+                    Some(sum) => (sum + term)?,
+                });
+            }
+        }
+        Ok(sum.expect("a kernel has taps"))
     }
 }
 
 impl BatchNorm {
-    /// Normalises `x` `[N, C, H, W]` over N, H and W.
-    pub(crate) fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
+    /// Normalises `x` `[N, C, H, W]` over N, H and W, by candle's operations.
+    pub(crate) fn composed(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         let (n, c, h, w) = x.dims4()?;
         let each = (1, c, 1, 1);
         let (mean, variance) = if train {
@@ -108,15 +139,7 @@ pub(crate) fn conv_norm(
     train: bool,
 ) -> Result<Tensor> {
     if !x.device().is_cpu() {
-        let y = match conv {
-            Some(conv) => conv.forward(x)?,
-            None => x.clone(),
-        };
-        let mut y = norm.forward(&y, train)?;
-        if let Some(residual) = residual {
-            y = (y + residual)?;
-        }
-        return activation.apply(&y);
+        return composed_conv_norm(conv, norm, activation, x, residual, train);
     }
     let (weight, bias) = (norm.weight.as_tensor(), norm.bias.as_tensor());
     let (before, packed) = match conv {
@@ -134,6 +157,26 @@ pub(crate) fn conv_norm(
         norm.move_statistics(&tensor(mean)?, &tensor(unbiased)?)?;
     }
     Ok(y)
+}
+
+/// The same by candle's operations.
+pub(crate) fn composed_conv_norm(
+    conv: Option<&Conv>,
+    norm: &BatchNorm,
+    activation: Activation,
+    x: &Tensor,
+    residual: Option<&Tensor>,
+    train: bool,
+) -> Result<Tensor> {
+    let y = match conv {
+        Some(conv) => conv.composed(x)?,
+        None => x.clone(),
+    };
+    let mut y = norm.composed(&y, train)?;
+    if let Some(residual) = residual {
+        y = (y + residual)?;
+    }
+    activation.apply(&y)
 }
 
 impl Conv {

@@ -296,3 +296,36 @@ impl CustomOp2 for ScalePlanes {
         Ok((Some(tensor(dx, x)?), df))
     }
 }
+
+/// `x` `[B, in]` times the transposed weights `[out, in]`. A row of the result is the same whatever stands beside it in the batch,
+/// which general matrix products do not promise.
+#[derive(Debug)]
+pub(crate) struct LinearProduct;
+
+impl LinearProduct {
+    /// As a convolution of one picture of one line, a column per row of the batch.
+    fn geometry(x: &Shape, weight: &Shape) -> Result<Geometry> {
+        let ((batch, inputs), (outputs, _)) = (x.dims2()?, weight.dims2()?);
+        Ok(Geometry { inputs, outputs, height: 1, width: batch, kernel: 1, stride: 1, padding: 0 })
+    }
+}
+
+impl CustomOp2 for LinearProduct {
+    fn name(&self) -> &'static str {
+        "linear-product"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        let g = LinearProduct::geometry(l1.shape(), l2.shape())?;
+        let y = g.forward(&planes::transposed(slice(s1, l1)?, g.inputs), slice(s2, l2)?);
+        Ok((CpuStorage::F32(planes::transposed(&y, g.width)), Shape::from((g.width, g.outputs))))
+    }
+
+    fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let g = LinearProduct::geometry(x.shape(), weight.shape())?;
+        let dy = with_values(dy, |dy| Ok(planes::transposed(dy, g.outputs)))?;
+        let dx = with_values(weight, |w| Ok(planes::transposed(&g.input_gradient(w, &dy), g.width)))?;
+        let dw = with_values(x, |x| Ok(g.weight_gradient(&planes::transposed(x, g.inputs), &dy)))?;
+        Ok((Some(tensor(dx, x)?), Some(tensor(dw, weight)?)))
+    }
+}

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod composed;
 mod counts;
 mod filler;
 mod kernels;

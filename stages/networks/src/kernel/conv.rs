@@ -2,9 +2,14 @@
 
 use std::borrow::Cow;
 
+use rayon::prelude::*;
+
 use super::gather::{Gather, Packed};
 use super::planes::{interleave, padded};
 use super::weight_gradient::weight_gradient;
+
+/// Input channels that are too few to fill the strips of the product: their gradient is spread instead of gathered.
+const FEW: usize = 3;
 
 /// Sizes of a convolution with a square kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +78,10 @@ impl Geometry {
         let plane = self.height * self.width;
         let batch = dy.len() / (self.outputs * out_rows * out_columns);
         let mut dx = vec![0.0; batch * self.inputs * plane];
+        if self.inputs <= FEW {
+            self.spread(weight, dy, &mut dx);
+            return dx;
+        }
         // A border wide enough for every tap, on all sides.
         let border = if kernel == 1 { 0 } else { kernel / stride + 1 };
         let size = (out_rows + 2 * border + stride, out_columns + 2 * border + stride);
@@ -122,5 +131,37 @@ impl Geometry {
             }
         }
         dx
+    }
+
+    /// The same for few input channels: what every output gives to every tap, then added where the taps lie (col2im).
+    fn spread(&self, weight: &[f32], dy: &[f32], dx: &mut [f32]) {
+        let (rows, columns) = self.out();
+        let positions = rows * columns;
+        let taps = self.inputs * self.kernel * self.kernel;
+        let offsets = (0..self.outputs).map(|o| o * positions).collect();
+        let gather = Gather { offsets, stride: 1, pitch: columns, rows, columns, image: self.outputs * positions };
+        let packed = Packed::new(taps, self.outputs, |t, o| weight[o * taps + t]);
+        let mut given = vec![0.0; dy.len() / self.outputs * taps];
+        gather.product(&packed, dy, &mut given);
+        let plane = self.height * self.width;
+        dx.par_chunks_mut(self.inputs * plane).zip(given.par_chunks(taps * positions)).for_each(|(dx, given)| {
+            for (t, given) in given.chunks_exact(positions).enumerate() {
+                let (c, i, j) = (t / (self.kernel * self.kernel), t / self.kernel % self.kernel, t % self.kernel);
+                for (row, given) in given.chunks_exact(columns).enumerate() {
+                    let y = (row * self.stride + i).wrapping_sub(self.padding);
+                    if y >= self.height {
+                        continue;
+                    }
+                    let line = &mut dx[c * plane + y * self.width..][..self.width];
+                    // The first output column whose tap lies inside.
+                    let first = self.padding.saturating_sub(j).div_ceil(self.stride);
+                    let start = first * self.stride + j - self.padding;
+                    let places = line.iter_mut().skip(start).step_by(self.stride);
+                    for (place, value) in places.zip(given.iter().skip(first)) {
+                        *place += value;
+                    }
+                }
+            }
+        });
     }
 }

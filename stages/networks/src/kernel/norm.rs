@@ -116,19 +116,24 @@ pub(crate) fn forward(
         let scale = affine.weight[c] * statistics.inverse[c];
         let shift = affine.bias[c] - statistics.mean[c] * scale;
         let residual = residual.map(|r| &r[i * plane..(i + 1) * plane]);
-        vectorize(Plain(|| {
-            let each = |out: &mut [f32], f: fn(f32) -> f32| match residual {
-                None => out.iter_mut().zip(x).for_each(|(out, x)| *out = f(x * scale + shift)),
-                Some(r) => out.iter_mut().zip(x).zip(r).for_each(|((out, x), r)| *out = f(x * scale + shift + r)),
-            };
-            match activation {
-                Activation::None => each(out, |z| z),
-                Activation::Relu => each(out, |z| z.max(0.0)),
-                Activation::HardSwish => each(out, |z| z * (z + 3.0).clamp(0.0, 6.0) / 6.0),
-            }
+        vectorize(Plain(|| match activation {
+            Activation::None => each(out, x, residual, |x, r| x * scale + shift + r),
+            Activation::Relu => each(out, x, residual, |x, r| (x * scale + shift + r).max(0.0)),
+            Activation::HardSwish => each(out, x, residual, |x, r| {
+                let z = x * scale + shift + r;
+                z * (z + 3.0).clamp(0.0, 6.0) / 6.0
+            }),
         }));
     });
     out
+}
+
+#[inline(always)]
+fn each(out: &mut [f32], x: &[f32], residual: Option<&[f32]>, f: impl Fn(f32, f32) -> f32) {
+    match residual {
+        None => out.iter_mut().zip(x).for_each(|(out, x)| *out = f(*x, 0.0)),
+        Some(residual) => out.iter_mut().zip(x).zip(residual).for_each(|((out, x), r)| *out = f(*x, *r)),
+    }
 }
 
 /// The derivative of the activation, times `g`; `z` is its input, `y` its output.

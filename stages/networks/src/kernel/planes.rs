@@ -60,6 +60,18 @@ pub(crate) fn means(x: &[f32], plane: usize) -> Vec<f32> {
     x.par_chunks(plane).map(|x| (sum(x) / plane as f64) as f32).collect()
 }
 
+/// A matrix of rows of `columns`, transposed.
+pub(crate) fn transposed(x: &[f32], columns: usize) -> Vec<f32> {
+    let rows = x.len() / columns;
+    let mut out = vec![0.0; x.len()];
+    for (i, row) in x.chunks_exact(columns).enumerate() {
+        for (j, value) in row.iter().enumerate() {
+            out[j * rows + i] = *value;
+        }
+    }
+    out
+}
+
 const LANES: usize = 16;
 
 fn sum(x: &[f32]) -> f64 {

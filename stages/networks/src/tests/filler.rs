@@ -20,6 +20,7 @@ pub(crate) fn uniform(name: &str, count: usize) -> Vec<f32> {
 
 fn fill(name: &str, shape: &[usize]) -> Vec<f32> {
     let numbers = uniform(name, shape.iter().product());
+    let norm = name.contains("bn") || name.contains("downsample.1");
     let each = |f: &dyn Fn(f32) -> f32| numbers.iter().map(|u| f(*u)).collect();
     match *shape {
         [_, inputs, rows, columns] => {
@@ -30,6 +31,9 @@ fn fill(name: &str, shape: &[usize]) -> Vec<f32> {
             let scale = (1.0 / (inputs as f64).sqrt()) as f32;
             each(&|u| u * scale)
         }
+        // Norms of ResNet put most values above zero: near zero a ReLU turns rounding into a gradient that is there or not.
+        _ if norm && name.ends_with("weight") => each(&|u| 0.4 + 0.08 * u),
+        _ if norm && name.ends_with("bias") => each(&|u| 1.0 + 0.1 * u),
         _ if name.ends_with("running_var") => each(&|u| 1.0 + 0.5 * u),
         _ if name.ends_with("running_mean") || name.ends_with("bias") => each(&|u| 0.1 * u),
         _ => each(&|u| 1.0 + 0.2 * u),

@@ -1,4 +1,4 @@
-//! Against PyTorch, with the same weights, inputs and targets: `fixtures/make_pytorch.py`, `fixtures/make_efficientat.py`.
+//! Against PyTorch (in f64, so that only our rounding counts), with the same weights, inputs and targets: `fixtures/make_pytorch.py`, `fixtures/make_efficientat.py`.
 
 use candle_core::{D, Device, Tensor, backprop::GradStore};
 use rand::SeedableRng;
@@ -34,7 +34,7 @@ fn loss(logits: &Tensor) -> Tensor {
 }
 
 /// Every gradient and every running statistic, by its norm and its product with another vector.
-fn compare_step(net: &Network, gradients: &GradStore, case: &Value, what: &str) {
+fn compare_step(net: &Network, gradients: &GradStore, case: &Value, tolerance: f64, what: &str) {
     for v in net.variables() {
         let (theirs, tensor) = if v.trainable {
             (floats(&case["gradients"][&v.name]), gradients.get(&v.var).unwrap())
@@ -43,7 +43,7 @@ fn compare_step(net: &Network, gradients: &GradStore, case: &Value, what: &str) 
         };
         let ours = digest(&v.name, tensor);
         // Relative to the norm; a gradient that is zero but for rounding (before a batch norm) to one.
-        let tolerance = 1e-3 * theirs[0].max(1e-2);
+        let tolerance = tolerance * theirs[0].max(1e-2);
         for (a, b) in ours.iter().zip(&theirs) {
             assert!((a - b).abs() < tolerance, "{what}, {}: {ours:?}, PyTorch {theirs:?}", v.name);
         }
@@ -78,7 +78,9 @@ fn resnets_run_and_learn_as_in_pytorch() {
             let gradients = loss.backward().unwrap();
             if step == 0 {
                 close(&logits, &case["train"], 1e-4, &what);
-                compare_step(&net, &gradients, case, &what);
+                // Fifty layers turn roundings into gradients: at most three times as far off as PyTorch's own f32.
+                let tolerance = (3.0 * case["f32"].as_f64().unwrap()).max(1e-4);
+                compare_step(&net, &gradients, case, tolerance, &what);
             }
             let ours = f64::from(loss.to_scalar::<f32>().unwrap());
             assert!((ours - theirs).abs() < 1e-3, "{what}, step {step}: loss {ours}, PyTorch {theirs}");
@@ -107,5 +109,5 @@ fn mn_learns_as_in_pytorch() {
     let gradients = loss.backward().unwrap();
     let ours = f64::from(loss.to_scalar::<f32>().unwrap());
     assert!((ours - case["loss"].as_f64().unwrap()).abs() < 1e-4);
-    compare_step(&net, &gradients, case, "mn04");
+    compare_step(&net, &gradients, case, 1e-3, "mn04");
 }
