@@ -28,15 +28,12 @@ impl Network {
     /// A network with random weights: the same for the same seed.
     pub fn new(config: &Config, seed: u64, device: &Device) -> Result<Network, Error> {
         config.check()?;
-        let (body, variables) = match config.architecture {
-            Architecture::Mn { tenths } => {
-                let (net, variables) = MobileNet::new(config, f64::from(tenths) / 10.0, seed, device)?;
-                (Body::Mn(net), variables)
-            }
-            _ => {
-                let (net, variables) = ResNet::new(config, seed, device)?;
-                (Body::ResNet(net), variables)
-            }
+        let (body, variables) = if let Architecture::Mn { tenths } = config.architecture {
+            let (net, variables) = MobileNet::new(config, f64::from(tenths) / 10.0, seed, device)?;
+            (Body::Mn(net), variables)
+        } else {
+            let (net, variables) = ResNet::new(config, seed, device)?;
+            (Body::ResNet(net), variables)
         };
         Ok(Network { config: *config, body, variables })
     }
