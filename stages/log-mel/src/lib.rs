@@ -288,10 +288,15 @@ fn emphasise(signal: &mut Vec<f64>, share: f64) {
 fn logarithms(mel: &mut [f64], spec: &Spec) {
     match spec.log {
         Log::Db => decibels(mel, spec),
-        Log::Ln => mel.iter_mut().for_each(|v| *v = (*v + spec.amin).ln()),
+        Log::Ln => {
+            for v in mel.iter_mut() {
+                *v = (*v + spec.amin).ln();
+            }
+        }
     }
-    if spec.offset != 0.0 || spec.divisor != 1.0 {
-        mel.iter_mut().for_each(|v| *v = (*v + spec.offset) / spec.divisor);
+    // With the usual 0 and 1 this changes no bit.
+    for v in mel {
+        *v = (*v + spec.offset) / spec.divisor;
     }
 }
 

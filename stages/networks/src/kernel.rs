@@ -3,6 +3,8 @@
 //! Every sum has a fixed order: the numbers do not depend on the number of threads. Each kernel has a slow twin in f64 in
 //! the tests. Vectors are `pulp`'s: eight numbers with AVX2, four with NEON, one where there is neither.
 
+#![expect(clippy::inline_always, reason = "what is not inlined is not compiled for the vectors that were asked for")]
+
 use pulp::{Simd, WithSimd};
 
 pub(crate) mod conv;

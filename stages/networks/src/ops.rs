@@ -63,6 +63,9 @@ struct Saved {
     before: Vec<f32>,
 }
 
+/// Mean and biased variance of a batch, per channel.
+type Moments = (Vec<f32>, Vec<f32>);
+
 /// Gradients of input, packed parameters and residual.
 type ThreeGradients = (Tensor, Tensor, Option<Tensor>);
 
@@ -77,7 +80,7 @@ impl ConvNorm {
         x: &Tensor,
         packed: &Tensor,
         residual: Option<&Tensor>,
-    ) -> Result<(Tensor, Option<(Vec<f32>, Vec<f32>)>)> {
+    ) -> Result<(Tensor, Option<Moments>)> {
         let saved = self.saved.clone();
         let y = match residual {
             None => x.apply_op2(packed, self)?,
@@ -112,12 +115,11 @@ impl ConvNorm {
         let normed = if matches!(self.before, Before::Nothing) { x } else { &before };
         let plane = rows * columns;
         let fresh;
-        let statistics = match &self.running {
-            Some(running) => &**running,
-            None => {
-                fresh = norm::statistics(normed, channels, plane, self.eps);
-                &fresh
-            }
+        let statistics = if let Some(running) = &self.running {
+            &**running
+        } else {
+            fresh = norm::statistics(normed, channels, plane, self.eps);
+            &fresh
         };
         let y = norm::forward(normed, plane, statistics, affine(packed, channels), residual, self.activation);
         if self.running.is_none() {

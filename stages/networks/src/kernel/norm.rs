@@ -47,9 +47,13 @@ fn sums2<const K: usize>(inputs: [&[f32]; K], f: impl Fn([f32; K]) -> (f32, f32)
         let mut b = [0.0f32; LANES];
         let chunks = run.map(|x| x.as_chunks::<LANES>().0);
         for i in 0..chunks[0].len() {
-            let rows = chunks.map(|c| c[i]);
             for l in 0..LANES {
-                let (p, q) = f(rows.map(|row| row[l]));
+                // Not by `map`: its closure would not be compiled for these vectors.
+                let mut values = [0.0; K];
+                for (value, chunks) in values.iter_mut().zip(&chunks) {
+                    *value = chunks[i][l];
+                }
+                let (p, q) = f(values);
                 a[l] += p;
                 b[l] += q;
             }

@@ -133,7 +133,14 @@ fn dots<S: Simd>(simd: S, left: [&[S::f32s]; ROWS], right: [&[S::f32s]; COLUMNS]
             }
         }
     }
-    sums.map(|row| row.map(|sum| simd.reduce_sum_f32s(sum)))
+    // Not by `map`: its closure would not be compiled for these vectors.
+    let mut out = [[0.0; COLUMNS]; ROWS];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = simd.reduce_sum_f32s(sum);
+        }
+    }
+    out
 }
 
 #[inline(always)]

@@ -224,7 +224,7 @@ fn the_pool_takes_the_largest_and_sends_the_gradient_there() {
                     let window = (0..h * w)
                         .filter(|k| (k / w + 1).abs_diff(2 * i + 1) <= 1 && (k % w + 1).abs_diff(2 * j + 1) <= 1);
                     let best = window.max_by(|a, b| x[p * h * w + a].total_cmp(&x[p * h * w + b])).unwrap();
-                    assert_eq!(y[(p * rows + i) * columns + j], x[p * h * w + best]);
+                    assert_eq!(y[(p * rows + i) * columns + j].to_bits(), x[p * h * w + best].to_bits());
                     dx[p * h * w + best] += dy[(p * rows + i) * columns + j];
                 }
             }

@@ -10,13 +10,11 @@ use crate::{Architecture, Config, Mode, Network};
 
 /// The folder of the weights, or a note that they are not here.
 fn folder(test: &str) -> Option<PathBuf> {
-    match std::env::var_os("PIPELINE_TEST_MEDIA") {
-        Some(root) => Some(Path::new(&root).join("models/efficientat-mn04")),
-        None => {
-            eprintln!("skipped: {test} needs PIPELINE_TEST_MEDIA");
-            None
-        }
+    let root = std::env::var_os("PIPELINE_TEST_MEDIA");
+    if root.is_none() {
+        eprintln!("skipped: {test} needs PIPELINE_TEST_MEDIA");
     }
+    Some(Path::new(&root?).join("models/efficientat-mn04"))
 }
 
 fn log_mel(path: &Path) -> (usize, Vec<f32>) {
