@@ -5,6 +5,8 @@
 # release is for use; dev builds faster and shares its build with the tests.
 PROFILE ?= release
 CLIPS ?= 100
+# More for the command, e.g. RUN="--set audio.epochs=2".
+RUN ?=
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 help: ## List what there is to make
@@ -16,9 +18,9 @@ setup: ## Install what this machine lacks (apt), see setup.sh
 build: setup ## Build the binaries
 	cargo build --locked --profile $(PROFILE) -p pipeline -p demo
 
-demo: build ## Render 100 clips, extract features, train a linear probe, print a table
+demo: build ## Render 100 clips, extract features, train five systems, make a report
 	$(BIN)/demo data --out work/demo/data --clips $(CLIPS)
-	$(BIN)/pipeline run all
+	$(BIN)/pipeline run all $(RUN)
 
 test: setup ## Check the format, lint, run all tests
 	cargo fmt --all --check

@@ -80,8 +80,12 @@ fn make_data(folder: &Path, items: usize) {
     std::fs::write(folder.join("items.csv"), table).expect("a table");
     std::fs::write(folder.join("data.toml"), "name = \"synthetic\"\nroot = \"clips\"\ntable = \"items.csv\"\n")
         .expect("a manifest");
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/tiny-quick-gelu");
-    let config = format!("data = \"data.toml\"\n[encode-clip]\nmodel = {:?}\n", model.display().to_string());
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu");
+    let config = format!(
+        "data = \"data.toml\"\n[run]\nskip = [\"audio\", \"audio-visual\"]\n[zero-shot]\ntemplates = [\"a {{}}\"]\n\
+         [encode-clip]\nmodel = {:?}\n",
+        model.display().to_string()
+    );
     std::fs::write(folder.join("pipeline.toml"), config).expect("a configuration");
 }
 
@@ -89,7 +93,7 @@ fn open(folder: &Path) -> Session {
     let overrides =
         Overrides { file: Some(folder.join("pipeline.toml")), work: Some(folder.join("work")), ..Overrides::default() };
     let config = Config::load(&overrides).expect("a good configuration");
-    let selected = registry::select(&["all".to_string()], false).expect("known");
+    let selected = registry::select(&["all".to_string()], false, &config.run.skip).expect("known");
     Session::open(config, selected, false).expect("a session")
 }
 

@@ -19,7 +19,7 @@ use shard::{Entry, Header, Shard};
 use crate::config::Config;
 use crate::error::{Error, IoContext, Result, ShardContext};
 use crate::exchange::export::transpose;
-use crate::exchange::imported::{Imported, columns, is_imported};
+use crate::exchange::imported::{Imported, is_imported};
 use crate::exchange::npy::Npy;
 use crate::key::{Content, NO_CONTENT, canonical};
 use crate::store::WorkDir;
@@ -99,7 +99,7 @@ pub fn import(
     outcome.width = width;
 
     refuse_computed(work, decl.id)?;
-    let mut record = Imported::new(decl, sources.names(), width);
+    let mut record = Imported::new(decl, sources.names(), width, shaping.unit.clone());
     let template = record.template(decl.id)?;
     record.publish(work, decl.id)?;
     let preimage = template.value();
@@ -107,7 +107,7 @@ pub fn import(
         stage: decl.id.to_string(),
         version: decl.version,
         key_template: template.text().to_string(),
-        columns: columns(decl, width),
+        columns: record.columns(decl),
         attributes: BTreeMap::from([
             ("tool".to_string(), format!("pipeline {}", env!("CARGO_PKG_VERSION"))),
             ("parameters".to_string(), canonical(&preimage["params"])),
@@ -211,6 +211,8 @@ struct Shaping {
     orientation: Orientation,
     /// Bands that `[log-mel]` says there are.
     n_mels: usize,
+    /// Unit of what `[log-mel]` makes.
+    unit: String,
     /// Seconds from one picture to the next.
     period: f64,
 }
@@ -219,11 +221,12 @@ impl Shaping {
     fn new(config: &Config, request: &Request<'_>) -> Result<Self> {
         let frames =
             config.extract_frames.resolve().map_err(|e| refuse(extract_frames::DECL.id, e.to_string()))?.frames;
-        let n_mels = config.log_mel.resolve().map_err(|e| refuse(log_mel::DECL.id, e.to_string()))?.n_mels;
+        let log_mel = config.log_mel.resolve().map_err(|e| refuse(log_mel::DECL.id, e.to_string()))?;
         Ok(Shaping {
             is_sound: request.decl.id == log_mel::DECL.id,
             orientation: request.orientation,
-            n_mels,
+            n_mels: log_mel.n_mels,
+            unit: log_mel.columns().into_iter().next().map_or_else(String::new, |column| column.unit),
             period: f64::from(frames.fps_den) / f64::from(frames.fps_num),
         })
     }

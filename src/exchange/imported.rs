@@ -30,6 +30,8 @@ pub struct Imported {
     pub sources: Vec<String>,
     /// Values per row of the stage's matrix: bands, or the dimension of the embedding.
     pub width: usize,
+    /// Unit of the matrix, by the configuration that the import was made with.
+    pub unit: String,
     /// Items with values.
     pub items: usize,
     /// Whether every shard is there.
@@ -38,10 +40,10 @@ pub struct Imported {
 
 impl Imported {
     /// A record of an import to come.
-    pub fn new(decl: &Decl, sources: Vec<String>, width: usize) -> Self {
+    pub fn new(decl: &Decl, sources: Vec<String>, width: usize, unit: String) -> Self {
         let params = json!({ "imported": sources, "width": width });
         let template = Template::new(decl.id, decl.version, &params, &json!({}), &json!({ "values": content() }));
-        Imported { template: template.value(), sources, width, items: 0, finished: false }
+        Imported { template: template.value(), sources, width, unit, items: 0, finished: false }
     }
 
     /// The record of a stage; `None` when its values are computed. An import that did not come to its end is an error.
@@ -78,23 +80,17 @@ impl Imported {
 
     /// The columns of the shards.
     pub fn columns(&self, decl: &Decl) -> Vec<ColumnSpec> {
-        columns(decl, self.width)
+        if decl.id == log_mel::DECL.id {
+            let (element, unit) = (contract::Element::F32, self.unit.clone());
+            return vec![ColumnSpec { name: "log_mel".into(), width: Some(self.width), element, unit }];
+        }
+        encode_clip::columns(self.width, encode_clip::Dtype::F32)
     }
 
     /// One line for people.
     pub fn note(&self, stage: &str) -> String {
         let items = crate::ui::plural(self.items, "item");
         format!("{stage} is imported, not computed: {items} from {}", self.sources.join(", "))
-    }
-}
-
-/// The columns of an imported stage.
-pub fn columns(decl: &Decl, width: usize) -> Vec<ColumnSpec> {
-    if decl.id == log_mel::DECL.id {
-        let unit = "dB".to_string();
-        vec![ColumnSpec { name: "log_mel".into(), width: Some(width), element: contract::Element::F32, unit }]
-    } else {
-        encode_clip::columns(width, encode_clip::Dtype::F32)
     }
 }
 

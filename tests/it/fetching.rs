@@ -408,3 +408,30 @@ fn from_a_manifest_to_a_run() {
     let said = crate::lab::Said::new(&output).ended(0);
     assert_eq!(said.stages()["log-mel"], (1, 0, 0));
 }
+
+#[test]
+fn a_killed_fetch_goes_on_with_the_next_byte() {
+    let lab = Lab::new();
+    let server = Server::new();
+    let bytes = noise(MIB, "killed");
+    let url = server.serve("big.bin", &bytes, &[Manner::StallAfter(300_000)]);
+    let text = format!(
+        "name = \"x\"\nroot = \"media\"\nlayout = \"folder\"\n[[archive]]\nname = \"big.bin\"\nbytes = {MIB}\nmd5 = {:?}\nurl = {url:?}\n",
+        md5(&bytes)
+    );
+    std::fs::write(lab.path("x.toml"), text).unwrap();
+    let args = ["data", "fetch", "--data", "x.toml"];
+    let mut child = lab.command(&args).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let part = lab.path("media/archives/big.bin.part");
+    let start = std::time::Instant::now();
+    while std::fs::metadata(&part).map_or(0, |m| m.len()) < 300_000 {
+        assert!(start.elapsed() < Duration::from_mins(1), "nothing comes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lab.pipeline(&args).ended(0);
+    assert!(std::fs::read(lab.path("media/archives/big.bin")).unwrap() == bytes);
+    let ranges: Vec<Option<String>> = server.requests().into_iter().map(|(_, range)| range).collect();
+    assert_eq!(ranges, [None, Some("bytes=300000-".to_string())]);
+}

@@ -16,6 +16,30 @@ pub(crate) const CLIPS: usize = CLASSES.len() * LOCATIONS;
 /// Pictures of a clip at one a second.
 pub(crate) const PICTURES: usize = 3;
 
+/// Knobs with which the networks are trained on the lab's six clips in seconds.
+pub(crate) const NETWORKS: [&str; 15] = [
+    "run.skip=[]",
+    "log-mel.n_mels=32",
+    "log-mel.hop_length=1280",
+    "audio.network=resnet18",
+    "audio.epochs=2",
+    "audio.batch_size=2",
+    "audio.select_by=last",
+    "audio.checkpoint_every=0",
+    "audio-visual.network=resnet18",
+    "audio-visual.epochs=1",
+    "audio-visual.batch_size=2",
+    "audio-visual.select_by=last",
+    "audio-visual.frame=2",
+    "audio-visual.checkpoint_every=0",
+    "late-fusion.method=mean",
+];
+
+/// `arguments` with `--set` before each of [`NETWORKS`].
+pub(crate) fn with_networks<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    arguments.iter().copied().chain(NETWORKS.iter().flat_map(|knob| ["--set", knob])).collect()
+}
+
 /// A folder with media, a configuration and a work directory.
 pub(crate) struct Lab {
     folder: tempfile::TempDir,
@@ -79,7 +103,7 @@ impl Lab {
         let lab = Lab { folder };
         // Files this young are hashed again by the next command; the lab's are to count as settled.
         std::thread::sleep(std::time::Duration::from_millis(150));
-        lab.write_config("");
+        lab.write_config();
         lab
     }
 
@@ -87,12 +111,12 @@ impl Lab {
         self.folder.path().join(below)
     }
 
-    /// Writes the configuration with these lines after its head.
-    pub(crate) fn write_config(&self, more: &str) {
-        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/tiny-quick-gelu");
+    /// Writes the configuration. Networks are trained where a test asks for it: [`NETWORKS`].
+    fn write_config(&self) {
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu");
         let text = format!(
             "data = \"clips\"\nwork = \"work\"\n[encode-clip]\nmodel = {:?}\n[linear-probe]\nframe = 2\n\
-             [store]\nshard_size = 4\n{more}",
+             [zero-shot]\nframe = 2\ntemplates = [\"a {{}}\"]\n[store]\nshard_size = 4\n[run]\nskip = [\"audio\", \"audio-visual\"]\n",
             model.display().to_string()
         );
         std::fs::write(self.path("pipeline.toml"), text).unwrap();

@@ -1,8 +1,11 @@
 //! The systems from outside: what they leave, what they say of new clips, and what they refuse.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::lab::{CLASSES, CLIPS, Lab, id};
+use crate::lab::{CLASSES, CLIPS, Lab, id, with_networks};
 
 /// The probabilities of a row of a table of predictions, by class.
 fn probabilities(lab: &Lab, table: &str, id: &str) -> Vec<f64> {
@@ -79,4 +82,89 @@ fn a_class_without_training_clips_is_refused_before_any_clip_is_read() {
     let said = lab.pipeline(&["run", "linear-probe", "--data", "set.toml"]).ended(1);
     assert!(said.stderr.contains("no clip of `tram` is in the split train or val"), "{}", said.stderr);
     assert!(!lab.path("work/encode-clip").exists(), "nothing was computed");
+}
+
+const SYSTEMS: [&str; 5] = ["zero-shot", "linear-probe", "audio", "audio-visual", "late-fusion"];
+
+#[test]
+fn every_system_ends_in_the_report_and_judges_new_clips_as_it_judged_the_old() {
+    let lab = Lab::new();
+    lab.run(&with_networks(&["all"]));
+    let read = |name: &str| std::fs::read(lab.path("work").join(name)).unwrap();
+    let metrics: Value = serde_json::from_slice(&read("report/metrics.json")).unwrap();
+    for system in SYSTEMS {
+        for protocol in ["10s", "1s"] {
+            let figures = &metrics["systems"][system][protocol];
+            for figure in ["accuracy", "macro_accuracy", "log_loss", "n"] {
+                assert!(figures[figure].is_number(), "{system} {protocol} {figure}: {figures}");
+            }
+        }
+        let submission = String::from_utf8(read(&format!("{system}/submission.tsv"))).unwrap();
+        assert!(submission.starts_with("filename_audio_video\tscene_label\tpark\ttram\n"), "{submission}");
+    }
+    let page = String::from_utf8(read("report/index.html")).unwrap();
+    assert!(SYSTEMS.iter().all(|system| page.contains(system)) && page.contains("data:image/jpeg;base64,"));
+
+    // Nothing to do is nothing to do, for networks as well.
+    let again = lab.run(&with_networks(&["all"]));
+    for line in lines(&again.stdout).iter().filter(|line| line["event"] == "set-stage") {
+        assert_eq!(line["reused"], true, "{line}");
+    }
+
+    let clip = "clips/park/park-lisbon-0-1.mp4";
+    let wav = "clips/park/park-lisbon-0-1.wav";
+    let said = lab.pipeline(&with_networks(&["predict", clip, "--system", "audio"])).ended(4);
+    assert!(lines(&said.stdout)[0]["error"].is_string(), "the video has no sound of its own: {}", said.stdout);
+    let said = lab.pipeline(&with_networks(&["predict", wav, "--system", "audio"])).ended(0);
+    let expected = probabilities(&lab, "audio/predictions.csv", &id("park", 0));
+    for (class, expected) in CLASSES.iter().zip(expected) {
+        let found = lines(&said.stdout)[0]["probabilities"][class].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-12, "{class}: {found} and {expected}");
+    }
+}
+
+#[test]
+fn training_that_is_killed_goes_on_and_ends_in_the_same_bytes() {
+    let (whole, killed) = (Lab::new(), Lab::new());
+    whole.run(&with_networks(&["audio"]));
+    let mut arguments = vec!["run"];
+    arguments.extend(with_networks(&["audio", "--json"]));
+    let mut child = killed.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let trains = |line: &str| line.contains("\"event\":\"training\"") && line.contains("\"phase\":\"train\"");
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(output.any(|line| trains(&line.unwrap())), "it trains");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.path("work/audio/model.safetensors").exists(), "killed in time");
+    let said = killed.run(&with_networks(&["audio"]));
+    assert!(said.stdout.contains("goes on from a checkpoint"), "{}", said.stdout);
+    for product in ["model.safetensors", "history.json", "predictions.csv", "predictions-1s.csv"] {
+        let of = |lab: &Lab| blake3::hash(&std::fs::read(lab.path("work/audio").join(product)).unwrap());
+        assert_eq!(of(&killed), of(&whole), "{product}");
+    }
+    assert!(!killed.path("work/.pipeline/v1/checkpoints/audio").exists(), "the checkpoint has served");
+}
+
+#[test]
+fn weights_and_prompts_that_cannot_be_are_refused_before_any_clip_is_read() {
+    let lab = Lab::new();
+    std::fs::write(lab.path("weights.pt"), b"no weights").unwrap();
+    for (knob, hint) in [
+        ("audio.pretrained=weights.pt", "weights.pt"),
+        ("audio.pretrained=nowhere.safetensors", "nowhere.safetensors"),
+        ("zero-shot.templates=[\"no place for a class\"]", "{}"),
+        ("zero-shot.prompts={park=[\"\"]}", "park"),
+        ("zero-shot.prompts={parc=[\"a park\"]}", "parc"),
+        ("audio-visual.pretrained=", "select_by"),
+    ] {
+        let mut arguments = vec!["run"];
+        arguments.extend(with_networks(&["all", "--set", "audio.select_by=last"]));
+        arguments.extend(["--set", knob]);
+        if hint == "select_by" {
+            arguments.extend(["--set", "audio-visual.select_by=log-loss"]);
+        }
+        let said = lab.pipeline(&arguments).ended(1);
+        assert!(said.stderr.contains(hint) && said.stderr.starts_with("error: "), "{knob}: {}", said.stderr);
+        assert!(!lab.path("work/log-mel").exists(), "{knob}: nothing was computed");
+    }
 }

@@ -62,12 +62,11 @@ impl Audio<'_> {
         Some(self.session.config.audio.pretrained.as_path()).filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// The network at its start, with what was loaded into it.
-    fn network(&self, during: &During<'_>) -> Result<Classifier> {
+    /// The network at its start.
+    fn network(&self) -> Result<Classifier> {
         let (preset, n_mels) = log_mel_of(self.session)?;
         let log_mel = LogMel { preset: &preset, n_mels };
         let made = self.spec().network(log_mel, self.session.dataset.classes.len(), self.pretrained());
-        let _ = during;
         made.map_err(|e| refuse(ID, &e))
     }
 
@@ -123,10 +122,15 @@ impl System for Audio<'_> {
     }
 
     fn check(&self) -> Result<()> {
-        let (preset, n_mels) = log_mel_of(self.session)?;
         let spec = self.spec();
-        let log_mel = LogMel { preset: &preset, n_mels };
-        spec.check_log_mel(log_mel, self.pretrained().is_some()).map_err(|e| refuse(ID, &e))?;
+        if self.pretrained().is_some() {
+            // Weights that do not fit are found out now, not after hours of extraction.
+            self.network()?;
+        }
+        if spec.mode == Mode::Frozen {
+            let remedy = "give the class training clips, or take it out of the manifest's classes";
+            return check_classes(self.session, ID, &self.session.science.probe.train_splits, remedy);
+        }
         check_parts(self.session, ID, &spec.training, spec.select_on == SelectOn::Test)
     }
 
@@ -135,20 +139,15 @@ impl System for Audio<'_> {
             during.reporter.report(&Event::Warning { message: message.to_string() });
         }
         let store = Store::open(self.session, None, ID)?;
-        let network = self.network(during)?;
-        let inputs = self.spec().training.inputs.clone();
+        let network = self.network()?;
+        tell_loaded(ID, &network, during);
+        let inputs = self.spec().training.inputs;
         let config = *network.network().config();
         if self.spec().mode == Mode::Frozen {
             let Some(probe) = self.probe(&store, &network, during)? else { return Ok(None) };
             let weights = training::save_weights(&network).map_err(|e| refuse(ID, &e))?;
-            let untrained = Trained {
-                weights,
-                history: Vec::new(),
-                best: 0,
-                inputs: inputs.clone(),
-                band_means: Vec::new(),
-                stopped_early: false,
-            };
+            let untrained =
+                Trained { weights, history: Vec::new(), best: 0, inputs, band_means: Vec::new(), stopped_early: false };
             let model = neural::model(self.session, ID, config, &untrained)?;
             let summary = format!(
                 "a probe on {}'s embeddings of {}",
@@ -182,7 +181,7 @@ impl System for Audio<'_> {
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {
         let model = neural::read_model(from, ID)?;
         let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let (store, inputs) = (Store::open(self.session, None, ID)?, model.description.inputs.clone());
+        let (store, inputs) = (Store::open(self.session, None, ID)?, model.description.inputs);
         let products = Products::new(from.stage(ID));
         if !products.path(PROBE).exists() {
             return Ok(Box::new(NetworkJudge { stage: ID, store, network, inputs }));
@@ -190,6 +189,13 @@ impl System for Audio<'_> {
         let probe = serde_json::from_slice(&products.read(PROBE)?);
         let probe = probe.map_err(|e| Error::Stage { stage: ID, message: format!("{PROBE} is damaged: {e}") })?;
         Ok(Box::new(ProbeJudge { store, network, inputs, probe }))
+    }
+}
+
+/// Says what was loaded into a network: nothing starts at random in silence.
+pub fn tell_loaded(stage: &'static str, network: &Classifier, during: &During<'_>) {
+    if let Some(loaded) = network.loaded() {
+        during.reporter.report(&Event::Note { stage, message: format!("weights: {loaded}") });
     }
 }
 

@@ -8,7 +8,7 @@ use training::Classifier;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::resolve::refuse;
-use crate::run::sets::audio::{check_parts, checkpoint_every, log_mel_of, pretrained_fact, splits};
+use crate::run::sets::audio::{check_parts, checkpoint_every, log_mel_of, pretrained_fact, splits, tell_loaded};
 use crate::run::sets::clips::{Image, Store};
 use crate::run::sets::features::Features;
 use crate::run::sets::neural::{self, HISTORY, MODEL, NetworkJudge, Training};
@@ -46,8 +46,17 @@ impl AudioVisual<'_> {
         })
     }
 
-    fn network(&self, image_width: usize) -> Result<Classifier> {
+    /// Length of the embeddings, known before the first one is computed.
+    fn image_width(&self) -> Result<usize> {
+        let stage = self.session.science.stages.iter().find(|stage| stage.decl.id == encode_clip::DECL.id);
+        let columns = stage.into_iter().flat_map(|stage| &stage.columns);
+        let width = columns.filter(|column| column.name == "embedding").find_map(|column| column.width);
+        width.ok_or_else(|| Error::Internal(format!("{ID} is to run without {}", encode_clip::DECL.id)))
+    }
+
+    fn network(&self) -> Result<Classifier> {
         let (preset, n_mels) = log_mel_of(self.session)?;
+        let image_width = self.image_width()?;
         let features = Inputs { preset: &preset, n_mels, image_width };
         let classes = self.session.dataset.classes.len();
         let audio_model;
@@ -57,10 +66,7 @@ impl AudioVisual<'_> {
                 audio_model = neural::read_model(&self.session.work, audio::DECL.id)?;
                 Start::Audio(&audio_model)
             }
-            Pretrained::File(_) => {
-                let message = "weights from a file are not read yet; use pretrained = \"audio\"";
-                return Err(Error::Stage { stage: ID, message: message.to_string() });
-            }
+            Pretrained::File(path) => Start::File(path),
         };
         self.spec().network(features, classes, start).map_err(|e| refuse(ID, &e))
     }
@@ -88,6 +94,9 @@ impl System for AudioVisual<'_> {
                            audio-visual.pretrained = \"\", or skip audio-visual as well";
             return Err(Error::Stage { stage: ID, message: message.to_string() });
         }
+        if matches!(self.session.config.audio_visual.pretrained, Pretrained::File(_)) {
+            self.network()?;
+        }
         check_parts(self.session, ID, &self.spec().training, self.spec().select_on == SelectOn::Test)
     }
 
@@ -96,7 +105,8 @@ impl System for AudioVisual<'_> {
             during.reporter.report(&Event::Warning { message: message.to_string() });
         }
         let store = Store::open(self.session, Some(self.image()), ID)?;
-        let network = self.network(store.image_width()?)?;
+        let network = self.network()?;
+        tell_loaded(ID, &network, during);
         let config = *network.network().config();
         let stored = self.preimage()?.unwrap_or_default();
         let (train, select) = splits(self.spec().select_on == SelectOn::Test);
@@ -122,7 +132,7 @@ impl System for AudioVisual<'_> {
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {
         let model = neural::read_model(from, ID)?;
         let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let (store, inputs) = (Store::open(self.session, Some(self.image()), ID)?, model.description.inputs.clone());
+        let (store, inputs) = (Store::open(self.session, Some(self.image()), ID)?, model.description.inputs);
         Ok(Box::new(NetworkJudge { stage: ID, store, network, inputs }))
     }
 }

@@ -92,13 +92,6 @@ impl<'a> Store<'a> {
         })
     }
 
-    /// Length of the image vectors.
-    pub fn image_width(&self) -> Result<usize> {
-        let missing = || Error::Internal("a network that sees has no embeddings to look at".into());
-        let (embeddings, _) = self.embeddings.as_ref().ok_or_else(missing)?;
-        embeddings.width("embedding")
-    }
-
     /// Whole seconds of an item that has features.
     pub fn seconds(&self, item: usize) -> Result<usize> {
         let heard = (self.log_mel.row_count(item)? as f64 / self.frames_per_second).floor() as usize;

@@ -107,16 +107,20 @@ impl SetStage for Evaluate<'_> {
 
     fn run(&self, to: &Products, preimage: &Value, _: &During<'_>) -> Result<Ended> {
         let spec = &self.session.science.evaluate;
-        let mut tables = Vec::new();
+        let (mut tables, mut notes) = (Vec::new(), self.notes());
         for protocol in Protocol::ALL {
             for system in judged(self.session) {
                 let table = read_predictions(self.session, system.id, protocol)?;
                 if table.rows.iter().any(|row| row.split == spec.split) {
                     tables.push(table);
+                } else {
+                    notes.push(format!(
+                        "{}: it has no figures in protocol {protocol}, since it decided nothing",
+                        system.id
+                    ));
                 }
             }
         }
-        let mut notes = self.notes();
         notes.extend(self.left_out()?);
         let report = evaluate::evaluate(&tables, spec, notes).map_err(|e| refuse(ID, &e))?;
         let mut json = serde_json::to_vec_pretty(&report).expect("plain data");

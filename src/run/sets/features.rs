@@ -70,15 +70,6 @@ impl<'a> Features<'a> {
         Ok(self.indexed(item)?.rows as usize)
     }
 
-    /// Values per row of a column, as the first shard that there is says.
-    pub fn width(&self, name: &str) -> Result<usize> {
-        let first = self.paths.iter().zip(&self.files).find(|(_, file)| file.is_some());
-        let (path, _) = first.ok_or_else(|| Error::Internal("no shard is published".into()))?;
-        let shard = Shard::open(path).in_shard(path)?;
-        let column = shard.header().columns.iter().find(|column| column.name == name);
-        Ok(column.and_then(|column| column.width).unwrap_or(1))
-    }
-
     fn indexed(&self, item: usize) -> Result<&IndexedItem> {
         let path = &self.paths[item / self.shard_size];
         let found = self.files[item / self.shard_size]

@@ -147,7 +147,7 @@ pub fn model(
         stage: stage.to_string(),
         config,
         classes: session.dataset.classes.clone(),
-        inputs: trained.inputs.clone(),
+        inputs: trained.inputs,
         front_end: Value::Object(front_end),
         selected: trained.history.get(trained.best).cloned(),
     };
@@ -215,14 +215,13 @@ pub fn judge_parts<'a>(
     let mut verdicts = Vec::with_capacity(questions.len());
     let (mut items, mut seconds) = (Vec::new(), Vec::new());
     for question in questions {
-        match store.refusal(question.item)? {
-            Some(why) => verdicts.push(Err(why)),
-            None => {
-                items.push(question.item);
-                seconds.push((question.item, if question.by_second { store.seconds(question.item)? } else { 0 }));
-                verdicts.push(Ok(()));
-            }
+        if let Some(why) = store.refusal(question.item)? {
+            verdicts.push(Err(why));
+            continue;
         }
+        items.push(question.item);
+        seconds.push((question.item, if question.by_second { store.seconds(question.item)? } else { 0 }));
+        verdicts.push(Ok(()));
     }
     let Some(of_clips) = judge(&store.whole(items))? else { return Ok(None) };
     let Some(of_seconds) = judge(&store.by_second(&seconds))? else { return Ok(None) };

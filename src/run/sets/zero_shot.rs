@@ -98,11 +98,12 @@ impl Prompted<'_> {
             Err(failure) => return Ok(Err(failure.to_string())),
         };
         let (values, _) = column(rows, "embedding")?;
-        let verdict = || {
-            let clip = self.classifier.of_clip(&values)?;
-            let seconds = if by_second { self.classifier.of_each_picture(&values)? } else { Vec::new() };
-            Ok(Verdict { clip, seconds })
-        };
-        Ok(verdict().map_err(|e: zero_shot::Error| e.to_string()))
+        Ok(self.verdict(&values, by_second).map_err(|e| e.to_string()))
+    }
+
+    fn verdict(&self, values: &[f32], by_second: bool) -> std::result::Result<Verdict, Box<zero_shot::Error>> {
+        let clip = self.classifier.of_clip(values)?;
+        let seconds = if by_second { self.classifier.of_each_picture(values)? } else { Vec::new() };
+        Ok(Verdict { clip, seconds })
     }
 }

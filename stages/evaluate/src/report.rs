@@ -68,12 +68,11 @@ pub fn evaluate(tables: &[Predictions], spec: &Spec, notes: Vec<String>) -> Resu
             if metrics.left_out > 0 {
                 let what = if protocol == Protocol::PerClip { "clips" } else { "seconds" };
                 report.notes.push(format!(
-                    "{} ({protocol}): its figures rest on {} of {} {what}; the other {} it did not decide, \
-                     though another system did",
+                    "{} ({protocol}) lacks {} of {} {what} that another system decided; its figures rest on the other {}",
                     table.system,
-                    metrics.n,
+                    metrics.left_out,
                     all.len(),
-                    metrics.left_out
+                    metrics.n
                 ));
             }
             for other in &tables[at + 1..] {

@@ -318,8 +318,7 @@ fn missing_rows_and_classes_are_said() {
     let notes = report().notes;
     assert_eq!(notes.len(), 3, "{notes:?}");
     assert_eq!(notes[0], "2 items failed and were left out");
-    let expected = "other (10s): its figures rest on 114 of 121 clips; the other 7 it did not decide, \
-                    though another system did";
+    let expected = "other (10s) lacks 7 of 121 clips that another system decided; its figures rest on the other 114";
     assert_eq!(notes[2], expected);
     let edges = evaluate(&[fixture("edges")], &spec(), Vec::new()).unwrap();
     assert_eq!(edges.notes, ["the split test has no clip of: c, d. Macro figures are means over the other classes"]);

@@ -206,7 +206,7 @@ fn the_table_of_parameters_is_checked() {
     assert_eq!(params.method, Method::Geometric);
     assert!(serde_json::from_str::<Params>(r#"{"weights": []}"#).unwrap_err().to_string().contains("unknown field"));
     let json = serde_json::to_string(&Params::default().resolve().unwrap()).unwrap();
-    assert_eq!(json, r#"{"systems":["linear-probe","audio"],"method":"weighted"}"#);
+    assert_eq!(json, r#"{"systems":["linear-probe","audio"],"method":"mean"}"#);
 }
 
 /// Version tripwire, to nine decimals.

@@ -39,13 +39,13 @@ impl Card<'_> {
              A picture tower and a text tower in the layout of Hugging Face (`CLIPModel`), {parameters} parameters in half precision, trained from\n\
              nothing on pictures that this repository renders and captions that it writes. With it the demo's zero-shot figures test the whole chain:\n\
              decoding, preprocessing, tokenizer, both towers, and the scale of the logits. A wrong link shows in one of the figures below.\n\n\
-             **What it is not.** It knows ten drawn scenes and about three hundred words. It says nothing about photographs, about CLIP as published, or\n\
+             **What it is not.** It knows ten drawn scenes and the words of its captions. It says nothing about photographs, about CLIP as published, or\n\
              about the real data set; a figure measured with it is a figure of the machinery.\n\n\
              ## Made by\n\n\
              ```\n\
              RAYON_NUM_THREADS=1 cargo run --release -p demo -- train-clip --out data-manifests/demo/clip --seed {seed} --steps {steps} --places {places}\n\
              ```\n\n\
-             in {minutes:.0} minutes on {threads} threads of a CPU. The same machine makes the same bytes again; another may sum in another order and end with\n\
+             in {minutes:.0} minutes by the clock; threads: {threads}, on a CPU shared with other work. Another processor may sum in another order and end with\n\
              other weights and like figures.\n\n\
              | | |\n|---|---|\n\
              | pictures | {pictures} rendered at 384x216 by seed {seed}: {places} places of each of ten classes, one picture of each; no video codec |\n\
@@ -57,7 +57,7 @@ impl Card<'_> {
              | pixels | mean and standard deviation are those of the training pictures, not OpenAI's: see `preprocessor_config.json` |\n\n\
              ## Figures\n\n\
              On pictures of seed {held_seed} ({held_out} places of each class, one picture of each), which training never saw, and on the training pictures. The demo's\n\
-             own clips are of seed 0 and were used for nothing here.\n\n\
+             own clips are of seed 0 and were used for nothing here. A figure near chance tells what was not learnt.\n\n\
              | | held out | trained on | chance |\n|---|---|---|---|\n{rows}\n\
              Licence: CC0, as the rendered clips.\n",
             minutes = self.minutes,

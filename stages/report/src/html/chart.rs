@@ -15,8 +15,8 @@ pub(super) struct Scale {
 impl Scale {
     /// Maps `low..=high` to `from..=to`.
     pub(super) fn linear([low, high]: [f64; 2], [from, to]: [f64; 2]) -> Self {
-        // One value alone is put in the middle of a range around it.
-        let room = if high > low { 0.0 } else { low.abs().max(1.0) * 0.5 };
+        // One value alone is put in the middle of a range around it; a learning rate is as far from 0 as it is large.
+        let room = if high > low { 0.0 } else { Some(low.abs() * 0.5).filter(|room| *room > 0.0).unwrap_or(0.5) };
         Scale { low: low - room, high: high + room, from, to, logarithmic: false }
     }
 
@@ -51,18 +51,23 @@ impl Scale {
 
 /// A pixel with as many digits as a screen has use for.
 pub(super) fn px(pixel: f64) -> String {
-    let text = format!("{pixel:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    without_zeros(&format!("{pixel:.2}")).to_owned()
+}
+
+/// 0.50 is 0.5, 1.00 is 1; the text must have a decimal point.
+fn without_zeros(text: &str) -> &str {
+    text.trim_end_matches('0').trim_end_matches('.')
 }
 
 /// A number on an axis.
 pub(super) fn label(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e5).contains(&size) {
-        return format!("{value:e}");
+        let text = format!("{value:.2e}");
+        let (mantissa, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", without_zeros(mantissa));
     }
-    let text = format!("{value:.4}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    without_zeros(&format!("{value:.4}")).to_owned()
 }
 
 /// Left and right end of a [`whisker`], in pixels.
@@ -190,6 +195,8 @@ mod tests {
             "1e-10 1e-9 1e-8 1e-7 1e-6 1e-5 1e-4"
         );
         assert_eq!(shown(&Scale::linear([3.0, 3.0], [0.0, 1.0]).ticks(3)), "2 3 4");
+        assert_eq!(shown(&Scale::linear([3e-4, 3e-4], [0.0, 1.0]).ticks(3)), "2e-4 3e-4 4e-4");
+        assert_eq!(shown(&Scale::linear([0.0, 0.0], [0.0, 1.0]).ticks(2)), "-0.5 0 0.5");
     }
 
     #[test]

@@ -15,9 +15,11 @@ pub(super) fn part(page: &Page) -> Option<Markup> {
         html! {
             @for protocol in protocols { (table(page, protocol)) }
             p.small {
-                "Accuracy: share of rows decided rightly; bar and point, with the 95 % interval under it and as whisker: bootstrap over whole groups \
-                 (recording places), dashed: a uniform guess. Macro: mean over classes. Log loss: natural logarithm; the \
-                 challenge ranks by it. ECE: expected calibration error. Bold: best of the column."
+                "Accuracy: share of rows decided rightly; bar and point, with the 95 % interval under it and as whisker: bootstrap over \
+                 whole groups (recording places), dashed: a uniform guess. Macro: mean over classes. Log loss: natural logarithm; \
+                 the challenge ranks by it. ECE: expected calibration error. Bold: best of the column. Where \
+                 every row is right there is nothing to resample, and the interval has no width: the share of errors may then still be \
+                 up to about 3 divided by the number of groups (rule of three)."
             }
             p.small {
                 "† " b { "Published" } " figures are of the real data set, TAU Urban Audio-Visual Scenes 2021 development, and not of \
