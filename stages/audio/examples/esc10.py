@@ -1,11 +1,18 @@
 #!/usr/bin/env python3
-"""ESC-10, the peer's side: log-mel features for both, and the same training in PyTorch.
+"""ESC-10, the peer's side: what both sides start from, and the same protocols in PyTorch and scikit-learn.
 
-    python3 esc10.py features ESC-10 esc10.safetensors    # the folder with the ten classes; needs librosa, soundfile, scipy
-    python3 esc10.py train esc10.safetensors              # needs torch
-    cargo run --release -p audio --example esc10 -- esc10.safetensors
+    python3 esc10.py features ESC-10 esc10.safetensors       # the folder with the ten classes; needs librosa, soundfile, scipy
+    python3 esc10.py train esc10.safetensors                 # needs torch
+    cargo run -p audio --example esc10 -- esc10.safetensors
 
-Protocol of both: ResNet-18 from random weights (each side's own), five folds as published (the first number of a file's name), trained
+    python3 esc10.py sounds ESC-10 sounds.safetensors        # 32 kHz, mono, 5 s, as recorded
+    python3 esc10.py probe sounds.safetensors MN04.pt        # EfficientAT's published weights; needs torch, scikit-learn
+    cargo run -p audio --example esc10_probe -- sounds.safetensors MN04.pt
+
+The probe: EfficientAT's log-mel, mn04's embedding, logistic regression (C = 1) on standardised features, each side with its own front
+end, network and solver; trained on four folds, tested on the fifth.
+
+Training from scratch: ResNet-18 from random weights (each side's own), five folds as published (the first number of a file's name), trained
 on four, tested on the fifth; a fixed number of epochs and no selection, so nothing is chosen by looking at the test fold. Crop, block
 permutation, adaptive masks, mixup, dropout, Adam, warm-up: the corrected form of the crate `training`.
 """
@@ -18,13 +25,11 @@ SAMPLE_RATE, N_FFT, HOP, N_MELS = 32000, 1024, 1280, 64
 EPOCHS, BATCH, CROP, RATE, ALPHA, SEED = 12, 16, 112, 1e-3, 0.5, 0
 
 
-def features(folder, target):
-    import librosa
+def clips(folder):
+    """(sound at 32 kHz, mono, 5 s; class; fold) of every file."""
     import soundfile
-    from safetensors.numpy import save_file
     from scipy.signal import resample_poly
 
-    log_mels, classes, folds = [], [], []
     names = sorted(path for path in pathlib.Path(folder).iterdir() if path.is_dir() and path.name[0].isdigit())
     for number, of_class in enumerate(names):
         for path in sorted(of_class.glob("*.ogg")):
@@ -33,20 +38,55 @@ def features(folder, target):
             divisor = np.gcd(rate, SAMPLE_RATE)
             sound = resample_poly(sound, SAMPLE_RATE // divisor, rate // divisor)
             sound = np.pad(sound, (0, max(0, 5 * SAMPLE_RATE - len(sound))))[: 5 * SAMPLE_RATE]
-            sound = sound / (np.abs(sound).max() + 1e-8)
-            mel = librosa.feature.melspectrogram(
-                y=sound, sr=SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP, n_mels=N_MELS, fmin=50, fmax=14000, pad_mode="reflect"
-            )
-            log_mels.append(10 * np.log10(np.maximum(mel, 1e-10)).T.astype(np.float32))
-            classes.append(number)
-            folds.append(int(path.name.split("-")[0]))
-    tensors = {
-        "log_mel": np.ascontiguousarray(np.stack(log_mels)),
-        "class": np.array(classes, np.int64),
-        "fold": np.array(folds, np.int64),
-    }
-    save_file(tensors, target)
-    print({name: tensor.shape for name, tensor in tensors.items()})
+            yield sound.astype(np.float32), number, int(path.name.split("-")[0])
+
+
+def save(name, values, classes, folds, target):
+    from safetensors.numpy import save_file
+
+    values = np.ascontiguousarray(np.stack(values))
+    save_file({name: values, "class": np.array(classes, np.int64), "fold": np.array(folds, np.int64)}, target)
+    print(name, values.shape)
+
+
+def features(folder, target):
+    import librosa
+
+    def log_mel(sound):
+        sound = sound / (np.abs(sound).max() + 1e-8)
+        mel = librosa.feature.melspectrogram(
+            y=sound, sr=SAMPLE_RATE, n_fft=N_FFT, hop_length=HOP, n_mels=N_MELS, fmin=50, fmax=14000, pad_mode="reflect"
+        )
+        return 10 * np.log10(np.maximum(mel, 1e-10)).T.astype(np.float32)
+
+    sounds, classes, folds = zip(*clips(folder))
+    save("log_mel", [log_mel(sound) for sound in sounds], classes, folds, target)
+
+
+def probe(source, weights):
+    import torch
+    from safetensors.numpy import load_file
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "networks" / "fixtures"))
+    from make_efficientat import Mn, log_mel
+
+    network = Mn(0.4, 527)
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    network.eval()
+    data = load_file(source)
+    classes, folds = data["class"], data["fold"]
+    with torch.no_grad():
+        vectors = [network(log_mel(sound).float()[None, None])[1][0].numpy() for sound in data["sound"]]
+    vectors, accuracies = np.stack(vectors), []
+    for fold in range(1, 6):
+        train, test = folds != fold, folds == fold
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=1000, tol=1e-6))
+        accuracies.append(model.fit(vectors[train], classes[train]).score(vectors[test], classes[test]))
+        print(f"fold {fold}: accuracy {accuracies[-1]:.4f}", flush=True)
+    print(f"PyTorch and scikit-learn: accuracy {np.mean(accuracies):.4f}, fold to fold {np.std(accuracies, ddof=1):.4f}")
 
 
 def augmented(x, fill, rng):
@@ -138,6 +178,10 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["features", folder, target]:
             features(folder, target)
+        case ["sounds", folder, target]:
+            save("sound", *zip(*clips(folder)), target)
+        case ["probe", source, weights]:
+            probe(source, weights)
         case ["train", source]:
             train(source)
         case _:
