@@ -91,3 +91,24 @@ fn the_network_is_what_the_table_says_and_its_model_file_gives_it_back() {
     let text = training::Model::from_bytes(weights).unwrap_err().to_string();
     assert!(text.contains("without a description"), "{text}");
 }
+
+#[test]
+fn a_file_of_weights_is_loaded_and_says_what_it_had() {
+    let spec = parse(r#"{"network": "mn04", "seed": 4}"#).unwrap().resolve().unwrap();
+    let log_mel = LogMel { preset: "efficientat", n_mels: 32 };
+    let other = spec.network(log_mel, 5, None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    std::fs::write(&path, training::save_weights(&other).unwrap()).unwrap();
+
+    let network = spec.network(log_mel, 3, Some(&path)).unwrap();
+    let loaded = network.loaded().unwrap();
+    assert_eq!(loaded.fresh, ["classifier.5.bias", "classifier.5.weight"]);
+    assert_eq!(loaded.matched.len() + 2, network.variables().len());
+    let text = loaded.to_string();
+    assert!(text.contains("starts anew, at random"), "{text}");
+
+    let resnet = Spec { network: Architecture::ResNet18, ..spec };
+    let text = resnet.network(log_mel, 3, Some(&path)).unwrap_err().to_string();
+    assert!(text.contains("weights.safetensors") && text.contains("bn0.weight"), "{text}");
+}

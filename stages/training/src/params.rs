@@ -15,7 +15,7 @@ pub struct Params {
     /// Passes over the training clips at most. Default 60: the reference's 500 are 67,500 steps, made for a machine with
     /// GPUs; the learning rate has halved three times by then with TAU 2021's 135 steps an epoch.
     pub epochs: usize,
-    /// Clips per step. Default 32 where the reference has 64: activations of ResNet-50 take about 0.2 GB a clip.
+    /// Clips per step. Default 32 where the reference has 64: the activations of a batch of ResNet-50 are the largest part of its memory.
     pub batch_size: usize,
     /// Learning rate at the end of the warm-up. 3e-4.
     pub learning_rate: f64,
