@@ -13,7 +13,7 @@ use crate::{config, exit};
 /// Options of `predict`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Clips: media files or folders of them
+    /// Media files, or folders of them; a video and a sound of one name in one folder are one clip
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The trained system to ask, or `all` [default: audio-visual, or the next best that was trained]

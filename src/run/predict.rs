@@ -1,10 +1,11 @@
 //! New clips through a trained system: the same pass over the clips as in any run, into a store that is thrown away, and then the
 //! same judgement as over the clips that the system was evaluated on.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use contract::{Decl, Kind};
+use contract::{Decl, Item, Kind};
 use discover::Dataset;
 use serde::Serialize;
 use serde_json::Value;
@@ -90,6 +91,42 @@ pub struct Line {
     pub error: Option<String>,
 }
 
+/// A clip as it was named, or why there is none.
+struct Named {
+    file: PathBuf,
+    clip: Result<Item, String>,
+}
+
+/// The clips that files and folders hold, in order. A video and a sound of one name in one folder are one clip, as in a data set.
+fn clips(files: &[PathBuf], config: &Config) -> Vec<Named> {
+    let mut named: Vec<Named> = Vec::new();
+    let mut halves: HashMap<PathBuf, usize> = HashMap::new();
+    for file in files {
+        let items = match discover::discover(file, &config.discover) {
+            Ok(dataset) => dataset.items,
+            Err(error) => {
+                named.push(Named { file: file.clone(), clip: Err(error.to_string()) });
+                continue;
+            }
+        };
+        for mut item in items {
+            let file = item.video.clone().or(item.audio.clone()).unwrap_or_default();
+            let other = halves.get(&file.with_extension("")).and_then(|at| named[*at].clip.as_mut().ok());
+            match other {
+                Some(other) if other.video.is_none() && item.audio.is_none() => other.video = item.video.take(),
+                Some(other) if other.audio.is_none() && item.video.is_none() => other.audio = item.audio.take(),
+                _ => {
+                    // Two folders may hold files of one name.
+                    item.id = format!("{}-{}", named.len(), item.id);
+                    halves.insert(file.with_extension(""), named.len());
+                    named.push(Named { file, clip: Ok(item) });
+                }
+            }
+        }
+    }
+    named
+}
+
 /// Judges these clips and hands out a line for each clip and system, in order.
 pub fn predict(
     config: &Config,
@@ -98,39 +135,26 @@ pub fn predict(
     reporter: &dyn Reporter,
     each: &mut dyn FnMut(Line) -> Result<()>,
 ) -> Result<()> {
-    for files in files.chunks(AT_A_TIME) {
+    for named in clips(files, config).chunks(AT_A_TIME) {
         let folder = tempfile::tempdir().at("create a folder in", &std::env::temp_dir())?;
         let mut config = config.clone();
         config.work = Some(folder.path().to_path_buf());
         config.run.max_failures = -1;
-        let found = files.iter().map(|file| discover::discover(file, &config.discover));
-        let mut items = Vec::new();
-        let mut refused = Vec::new();
-        for (at, found) in found.enumerate() {
-            match found {
-                Ok(dataset) => items.extend(dataset.items.into_iter().map(|mut item| {
-                    // Two folders may hold files of one name.
-                    item.id = format!("{at}-{}", item.id);
-                    (at, item)
-                })),
-                Err(error) => refused.push((at, error.to_string())),
+        let items: Vec<Item> = named.iter().filter_map(|named| named.clip.as_ref().ok()).cloned().collect();
+        let mut verdicts = Vec::new();
+        for system in systems {
+            let judged = if items.is_empty() { Vec::new() } else { judge(&config, system, &items, reporter)? };
+            verdicts.push((system, judged.into_iter()));
+        }
+        for Named { file, clip } in named {
+            for (system, judged) in &mut verdicts {
+                let verdict = match clip {
+                    Ok(_) => judged.next().unwrap_or_else(|| Err("it was not judged".to_string())),
+                    Err(why) => Err(why.clone()),
+                };
+                each(line(file.clone(), system, verdict))?;
             }
         }
-        let mut lines: Vec<(usize, Line)> = Vec::new();
-        for (at, error) in refused {
-            lines.extend(systems.iter().map(|s| (at, line(files[at].clone(), s, Err(error.clone())))));
-        }
-        if !items.is_empty() {
-            let origins: Vec<usize> = items.iter().map(|(at, _)| *at).collect();
-            let items: Vec<contract::Item> = items.into_iter().map(|(_, item)| item).collect();
-            for system in systems {
-                let verdicts = judge(&config, system, &items, reporter)?;
-                let shown = |n: usize| items[n].video.clone().or(items[n].audio.clone()).unwrap_or_default();
-                lines.extend(verdicts.into_iter().enumerate().map(|(n, v)| (origins[n], line(shown(n), system, v))));
-            }
-        }
-        lines.sort_by_key(|(at, _)| *at);
-        lines.into_iter().try_for_each(|(_, line)| each(line))?;
     }
     Ok(())
 }
@@ -138,7 +162,7 @@ pub fn predict(
 fn judge(
     config: &Config,
     system: &Trained,
-    items: &[contract::Item],
+    items: &[Item],
     reporter: &dyn Reporter,
 ) -> Result<Vec<Result<Verdict, String>>> {
     let dataset = Dataset {

@@ -115,6 +115,9 @@ fn every_system_ends_in_the_report_and_judges_new_clips_as_it_judged_the_old() {
     let wav = "clips/park/park-lisbon-0-1.wav";
     let said = lab.pipeline(&with_networks(&["predict", clip, "--system", "audio"])).ended(4);
     assert!(lines(&said.stdout)[0]["error"].is_string(), "the video has no sound of its own: {}", said.stdout);
+    let said = lab.pipeline(&with_networks(&["predict", clip, wav, "--system", "all"])).ended(0);
+    let systems: Vec<Value> = lines(&said.stdout).into_iter().map(|line| line["system"].clone()).collect();
+    assert_eq!(systems.len(), SYSTEMS.len(), "a video and a sound of one name are one clip: {}", said.stdout);
     let said = lab.pipeline(&with_networks(&["predict", wav, "--system", "audio"])).ended(0);
     let expected = probabilities(&lab, "audio/predictions.csv", &id("park", 0));
     for (class, expected) in CLASSES.iter().zip(expected) {

@@ -13,7 +13,7 @@ use crate::events::Event;
 use crate::resolve::{files_digest, refuse};
 use crate::run::sets::clips::Store;
 use crate::run::sets::features::Features;
-use crate::run::sets::neural::{self, HISTORY, MODEL, NetworkJudge, Training};
+use crate::run::sets::neural::{self, MODEL, NetworkJudge, Training};
 use crate::run::sets::system::{Fitted, Judge, Question, System, Verdicts, check_classes, labelled, labels_preimage};
 use crate::run::sets::{During, preimage};
 use crate::session::Session;
@@ -157,25 +157,15 @@ impl System for Audio<'_> {
             let files = vec![(MODEL, model.bytes), (PROBE, serde_json::to_vec_pretty(&probe).expect("plain data"))];
             return Ok(Some(Fitted { files, summary, judge: Box::new(ProbeJudge { store, network, inputs, probe }) }));
         }
-        let stored = self.preimage()?.unwrap_or_default();
-        let (train, select) = splits(self.spec().select_on == SelectOn::Test);
         let training = Training {
             session: self.session,
             stage: ID,
-            store: &store,
-            train,
-            select,
+            parts: splits(self.spec().select_on == SelectOn::Test),
             spec: &self.spec().training,
-            checkpoint_every: checkpoint_every(self.session.config.audio.checkpoint_interval())?,
-            preimage: &stored,
+            checkpoint_every: self.session.config.audio.checkpoint_interval().map_err(|e| refuse(ID, &e))?,
+            preimage: self.preimage()?,
         };
-        let Some(trained) = training.run(&network, during)? else { return Ok(None) };
-        let model = neural::model(self.session, ID, config, &trained)?;
-        let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let summary = neural::summary(&trained);
-        let history = serde_json::to_vec_pretty(&trained.history).expect("plain data");
-        let judge = Box::new(NetworkJudge { stage: ID, store, network, inputs: trained.inputs });
-        Ok(Some(Fitted { files: vec![(MODEL, model.bytes), (HISTORY, history)], summary, judge }))
+        training.run(&network, store, during)
     }
 
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {
@@ -212,13 +202,6 @@ pub fn check_parts(session: &Session, stage: &'static str, spec: &training::Spec
         "the weights are to be chosen on it; with too few groups of a class for a validation part, set {stage}.select_by = \"last\""
     );
     check_classes(session, stage, &names(&[select]), &remedy)
-}
-
-/// The time between two checkpoints, which was validated with the rest of the table.
-pub fn checkpoint_every<E: std::error::Error>(
-    interval: std::result::Result<std::time::Duration, E>,
-) -> Result<std::time::Duration> {
-    interval.map_err(|e| Error::Internal(e.to_string()))
 }
 
 /// A frozen network with a probe on its embeddings.

@@ -8,10 +8,10 @@ use training::Classifier;
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::resolve::refuse;
-use crate::run::sets::audio::{check_parts, checkpoint_every, log_mel_of, pretrained_fact, splits, tell_loaded};
+use crate::run::sets::audio::{check_parts, log_mel_of, pretrained_fact, splits, tell_loaded};
 use crate::run::sets::clips::{Image, Store};
 use crate::run::sets::features::Features;
-use crate::run::sets::neural::{self, HISTORY, MODEL, NetworkJudge, Training};
+use crate::run::sets::neural::{self, MODEL, NetworkJudge, Training};
 use crate::run::sets::system::{Fitted, Judge, System, labels_preimage};
 use crate::run::sets::{During, preimage};
 use crate::session::Session;
@@ -107,26 +107,15 @@ impl System for AudioVisual<'_> {
         let store = Store::open(self.session, Some(self.image()), ID)?;
         let network = self.network()?;
         tell_loaded(ID, &network, during);
-        let config = *network.network().config();
-        let stored = self.preimage()?.unwrap_or_default();
-        let (train, select) = splits(self.spec().select_on == SelectOn::Test);
         let training = Training {
             session: self.session,
             stage: ID,
-            store: &store,
-            train,
-            select,
+            parts: splits(self.spec().select_on == SelectOn::Test),
             spec: &self.spec().training,
-            checkpoint_every: checkpoint_every(self.session.config.audio_visual.checkpoint_interval())?,
-            preimage: &stored,
+            checkpoint_every: self.session.config.audio_visual.checkpoint_interval().map_err(|e| refuse(ID, &e))?,
+            preimage: self.preimage()?,
         };
-        let Some(trained) = training.run(&network, during)? else { return Ok(None) };
-        let model = neural::model(self.session, ID, config, &trained)?;
-        let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let summary = neural::summary(&trained);
-        let history = serde_json::to_vec_pretty(&trained.history).expect("plain data");
-        let judge = Box::new(NetworkJudge { stage: ID, store, network, inputs: trained.inputs });
-        Ok(Some(Fitted { files: vec![(MODEL, model.bytes), (HISTORY, history)], summary, judge }))
+        training.run(&network, store, during)
     }
 
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {

@@ -16,7 +16,7 @@ use crate::key::{canonical, hex};
 use crate::resolve::refuse;
 use crate::run::sets::During;
 use crate::run::sets::clips::Store;
-use crate::run::sets::system::{Judge, Question, Verdict, Verdicts, labelled};
+use crate::run::sets::system::{Fitted, Judge, Question, Verdict, Verdicts, labelled};
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::products::Products;
@@ -52,38 +52,45 @@ pub struct Training<'a> {
     pub session: &'a Session,
     /// The stage.
     pub stage: &'static str,
-    /// Its clips.
-    pub store: &'a Store<'a>,
-    /// The splits that are trained on.
-    pub train: &'a [&'a str],
-    /// The split that the weights are chosen on.
-    pub select: &'a str,
+    /// The splits to train on, and the one that the weights are chosen on.
+    pub parts: (&'a [&'a str], &'a str),
     /// How to train.
     pub spec: &'a training::Spec,
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
     /// The preimage of the stage: a checkpoint of another one is not gone on with.
-    pub preimage: &'a Value,
+    pub preimage: Option<Value>,
 }
 
 impl Training<'_> {
-    /// Trains; `None` when it was asked to stop, with a checkpoint to go on from.
-    pub fn run(&self, network: &Classifier, during: &During<'_>) -> Result<Option<training::Trained>> {
+    /// Trains a network and makes a judge of it; `None` when it was asked to stop, with a checkpoint to go on from.
+    pub fn run<'s>(&self, network: &Classifier, store: Store<'s>, during: &During<'_>) -> Result<Option<Fitted<'s>>> {
+        let Some(trained) = self.train(network, &store, during)? else { return Ok(None) };
+        let model = model(self.session, self.stage, *network.network().config(), &trained)?;
+        let network = model.network().map_err(|e| refuse(self.stage, &e))?;
+        let history = serde_json::to_vec_pretty(&trained.history).expect("plain data");
+        let (summary, stage, inputs) = (summary(&trained), self.stage, trained.inputs);
+        let judge = Box::new(NetworkJudge { stage, store, network, inputs });
+        Ok(Some(Fitted { files: vec![(MODEL, model.bytes), (HISTORY, history)], summary, judge }))
+    }
+
+    fn train(&self, network: &Classifier, store: &Store<'_>, during: &During<'_>) -> Result<Option<training::Trained>> {
         let in_splits = |splits: &[&str]| -> Result<Vec<usize>> {
             let mut found = Vec::new();
             for at in labelled(self.session)? {
                 let split = self.session.dataset.items[at.item].split.as_deref();
-                if split.is_some_and(|split| splits.contains(&split)) && self.store.refusal(at.item)?.is_none() {
+                if split.is_some_and(|split| splits.contains(&split)) && store.refusal(at.item)?.is_none() {
                     found.push(at.item);
                 }
             }
             Ok(found)
         };
-        let (train, select) = (in_splits(self.train)?, in_splits(&[self.select])?);
+        let (train, select) = (in_splits(self.parts.0)?, in_splits(&[self.parts.1])?);
         let (first, all) = (train.len(), [train, select].concat());
-        let source = self.store.whole(all);
+        let source = store.whole(all);
         let indices = source.all();
-        let fingerprint = hex(blake3::hash(canonical(self.preimage).as_bytes()).as_bytes());
+        let preimage = self.preimage.as_ref().map(canonical).unwrap_or_default();
+        let fingerprint = hex(blake3::hash(preimage.as_bytes()).as_bytes());
         let job = Job {
             network,
             source: &source,
@@ -160,7 +167,7 @@ pub fn read_model(store: &WorkDir, stage: &'static str) -> Result<Model> {
 }
 
 /// One line on how training went.
-pub fn summary(trained: &training::Trained) -> String {
+fn summary(trained: &training::Trained) -> String {
     let epochs = trained.history.last().map_or(0, |epoch| epoch.epoch);
     let early = if trained.stopped_early { ", stopped early" } else { "" };
     let Some(best) = trained.history.get(trained.best) else { return format!("{epochs} epochs{early}") };
