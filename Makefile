@@ -7,6 +7,8 @@ PROFILE ?= release
 CLIPS ?= 100
 # More for the command, e.g. RUN="--set audio.epochs=2".
 RUN ?=
+# Beside the tests the same set of packages as theirs: another set has other features, and heavy dependencies would be built twice.
+PACKAGES := $(if $(filter dev,$(PROFILE)),--workspace --bins --tests --examples,-p pipeline -p demo)
 BIN := $(or $(CARGO_TARGET_DIR),target)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 
 help: ## List what there is to make
@@ -16,7 +18,7 @@ setup: ## Install what this machine lacks (apt), see setup.sh
 	@./setup.sh
 
 build: setup ## Build the binaries
-	cargo build --locked --profile $(PROFILE) -p pipeline -p demo
+	cargo build --locked --profile $(PROFILE) $(PACKAGES)
 
 demo: build ## Render 100 clips, extract features, train five systems, make a report
 	$(BIN)/demo data --out work/demo/data --clips $(CLIPS)
