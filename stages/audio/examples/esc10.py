@@ -2,8 +2,8 @@
 """ESC-10, the peer's side: what both sides start from, and the same protocols in PyTorch and scikit-learn.
 
     python3 esc10.py features ESC-10 esc10.safetensors       # the folder with the ten classes; needs librosa, soundfile, scipy
-    python3 esc10.py train esc10.safetensors                 # needs torch
-    cargo run -p audio --example esc10 -- esc10.safetensors
+    python3 esc10.py train esc10.safetensors [EPOCHS]        # needs torch; 12 epochs by default, here and there
+    cargo run -p audio --example esc10 -- esc10.safetensors [NETWORK] [EPOCHS]
 
     python3 esc10.py sounds ESC-10 sounds.safetensors        # 32 kHz, mono, 5 s, as recorded
     python3 esc10.py probe sounds.safetensors MN04.pt        # EfficientAT's published weights; needs torch, scikit-learn
@@ -109,7 +109,7 @@ def augmented(x, fill, rng):
     return x
 
 
-def train(source):
+def train(source, epochs):
     import time
 
     import torch
@@ -148,9 +148,9 @@ def train(source):
         train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         fill = log_mel[train].mean((0, 1))
         steps = len(train) // BATCH
-        warm = EPOCHS * steps // 10
+        warm = epochs * steps // 10
         rates = np.linspace(1e-10, RATE, warm)
-        for step in range(EPOCHS * steps):
+        for step in range(epochs * steps):
             if step % steps == 0:
                 order = rng.permutation(train)
             for group in optimiser.param_groups:
@@ -183,6 +183,8 @@ if __name__ == "__main__":
         case ["probe", source, weights]:
             probe(source, weights)
         case ["train", source]:
-            train(source)
+            train(source, EPOCHS)
+        case ["train", source, epochs]:
+            train(source, int(epochs))
         case _:
             sys.exit(__doc__)
