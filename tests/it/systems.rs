@@ -118,6 +118,13 @@ fn every_system_ends_in_the_report_and_judges_new_clips_as_it_judged_the_old() {
     let said = lab.pipeline(&with_networks(&["predict", clip, wav, "--system", "all"])).ended(0);
     let systems: Vec<Value> = lines(&said.stdout).into_iter().map(|line| line["system"].clone()).collect();
     assert_eq!(systems.len(), SYSTEMS.len(), "a video and a sound of one name are one clip: {}", said.stdout);
+    // It looks at what it was trained to look at, whatever the configuration says by now.
+    let mut other_frame = with_networks(&["predict", clip, wav, "--system", "audio-visual"]);
+    other_frame.extend(["--set", "audio-visual.frame=1"]);
+    let said = lab.pipeline(&other_frame).ended(0);
+    let expected = probabilities(&lab, "audio-visual/predictions.csv", &id("park", 0));
+    let found = lines(&said.stdout)[0]["probabilities"][CLASSES[0]].as_f64().unwrap();
+    assert!((found - expected[0]).abs() < 1e-12, "{found} and {}", expected[0]);
     let said = lab.pipeline(&with_networks(&["predict", wav, "--system", "audio"])).ended(0);
     let expected = probabilities(&lab, "audio/predictions.csv", &id("park", 0));
     for (class, expected) in CLASSES.iter().zip(expected) {

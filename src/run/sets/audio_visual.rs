@@ -121,7 +121,12 @@ impl System for AudioVisual<'_> {
     fn load(&self, from: &WorkDir) -> Result<Box<dyn Judge + '_>> {
         let model = neural::read_model(from, ID)?;
         let network = model.network().map_err(|e| refuse(ID, &e))?;
-        let (store, inputs) = (Store::open(self.session, Some(self.image()), ID)?, model.description.inputs);
+        // What it was trained to look at, whatever the configuration says by now.
+        let trained_with = Products::new(from.stage(ID)).preimage().unwrap_or_default();
+        let spec = serde_json::from_value::<audio_visual::Spec>(trained_with["params"].clone());
+        let spec = spec.map_err(|e| Error::Stage { stage: ID, message: format!("key.json is damaged: {e}") })?;
+        let image = Image { frame: spec.frame, normalize: spec.normalize };
+        let (store, inputs) = (Store::open(self.session, Some(image), ID)?, model.description.inputs);
         Ok(Box::new(NetworkJudge { stage: ID, store, network, inputs }))
     }
 }
