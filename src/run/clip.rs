@@ -257,9 +257,8 @@ impl<'a> Worker<'a> {
         }
         if hand.encodes {
             let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
-            let mut pixels = vec![0.0; preprocess.values()];
-            preprocess.apply(picture, &mut pixels).map_err(|e| Failure::from_error(&e))?;
-            let frame = ToEncoder::Frame { attempt: (hand.item, hand.attempt), pixels };
+            let window = preprocess.crop(picture).map_err(|e| Failure::from_error(&e))?.to_vec();
+            let frame = ToEncoder::Frame { attempt: (hand.item, hand.attempt), window };
             if self.encoder().send(frame).is_err() {
                 hand.disconnected = true;
                 return Err(Failure::new(Cause::Internal, "the run is ending"));

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use contract::Failure;
 use crossbeam_channel::{Receiver, Sender};
+use encode_clip::Threads;
 
 use crate::error::{Error, Result};
 use crate::key::{Content, Key};
@@ -20,12 +21,12 @@ pub type Attempt = (usize, u32);
 /// What workers send. The frames of an attempt come in order and before its end.
 #[derive(Debug)]
 pub enum ToEncoder {
-    /// One preprocessed picture, `[3][S][S]`.
+    /// One resized picture, `[S][S][3]`.
     Frame {
         /// Whose it is.
         attempt: Attempt,
-        /// Its pixels.
-        pixels: Vec<f32>,
+        /// Its bytes.
+        window: Vec<u8>,
     },
     /// The pictures of this attempt are worth nothing; another follows.
     Abandon(Attempt),
@@ -61,13 +62,13 @@ pub fn run(
     inbox: &Receiver<ToEncoder>,
     to_writer: &Sender<ToWriter>,
 ) -> Result<()> {
-    let mut batch = Batch { attempts: Vec::new(), pixels: Vec::new() };
+    let mut batch = Batch { attempts: Vec::new(), windows: Vec::new() };
     let mut open: HashMap<Attempt, Open> = HashMap::new();
     for message in inbox {
         match message {
-            ToEncoder::Frame { attempt, pixels } => {
+            ToEncoder::Frame { attempt, window } => {
                 batch.attempts.push(attempt);
-                batch.pixels.extend_from_slice(&pixels);
+                batch.windows.extend_from_slice(&window);
                 open.entry(attempt).or_default();
                 if batch.attempts.len() == batch_size {
                     let ready = batch.encode(encoder, &mut open)?;
@@ -94,8 +95,8 @@ pub fn run(
 struct Batch {
     /// Whose each picture is.
     attempts: Vec<Attempt>,
-    /// `[attempts.len()][3][S][S]`
-    pixels: Vec<f32>,
+    /// `[attempts.len()][S][S][3]`
+    windows: Vec<u8>,
 }
 
 impl Batch {
@@ -107,7 +108,7 @@ impl Batch {
             if self.attempts.is_empty() {
                 return Ok(touched);
             }
-            match encoder.encode(&self.pixels, self.attempts.len()) {
+            match encoder.encode(&self.windows, self.attempts.len(), Threads::All) {
                 Ok(embeddings) => break embeddings,
                 // One picture overflowed in half precision: that costs its item, not its batch mates.
                 Err(error @ encode_clip::Error::NotFinite { row, .. }) => {
@@ -123,7 +124,7 @@ impl Batch {
                 entry.done += 1;
             }
         }
-        self.pixels.clear();
+        self.windows.clear();
         self.attempts.clear();
         Ok(touched)
     }
@@ -136,9 +137,9 @@ impl Batch {
         if let Some(entry) = open.get_mut(&expelled) {
             entry.failed = Some(failure.clone());
         }
-        let width = self.pixels.len() / self.attempts.len();
-        let kept = self.pixels.chunks_exact(width).zip(&self.attempts).filter(|(_, attempt)| **attempt != expelled);
-        self.pixels = kept.flat_map(|(pixels, _)| pixels).copied().collect();
+        let size = self.windows.len() / self.attempts.len();
+        let kept = self.windows.chunks_exact(size).zip(&self.attempts).filter(|(_, attempt)| **attempt != expelled);
+        self.windows = kept.flat_map(|(window, _)| window).copied().collect();
         self.attempts.retain(|attempt| *attempt != expelled);
     }
 }
