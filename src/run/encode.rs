@@ -1,4 +1,4 @@
-//! The encoder thread: pixels from all workers in, full batches through the model, embeddings of whole clips out.
+//! The encoder thread of a GPU: windows from all lanes in, full batches through the model, embeddings of whole clips out.
 //!
 //! Batches are filled across clips, so that short clips do not leave the device idle. What an item's embedding is does not
 //! depend on its batch: `encode_clip::Encoder` promises that, and tests hold it to it.
@@ -18,7 +18,7 @@ use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 /// than its packets said.
 pub type Attempt = (usize, u32);
 
-/// What workers send. The frames of an attempt come in order and before its end.
+/// What lanes send. The frames of an attempt come in order and before its end.
 #[derive(Debug)]
 pub enum ToEncoder {
     /// One resized picture, `[S][S][3]`.

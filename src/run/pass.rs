@@ -1,13 +1,18 @@
 //! One pass over the clips for every item stage that is due.
 //!
 //! ```text
-//! feeder ──tasks──▶ workers (decode, log-mel) ──pixels──▶ encoder ──▶ writer (shards)
-//!                        └───────────values──────────────────────────▶
+//! feeder ──tasks──▶ lanes ──────────────────values──────────────────▶ writer (shards)
+//!                   │ ▲ └─windows, only for a GPU─▶ encoder ──values──▶
+//!                   ▼ │
+//!                   media workers, one a lane (processes)
 //! ```
 //!
 //! Every channel is bounded, so memory does not grow with the data set or with the length of a clip, and whoever is ahead
 //! waits. A stop (signal, too many failures, an error) ends the feeder; everything downstream drains, and the writer
 //! publishes what is finished.
+//!
+//! `run.jobs` lanes work at the same time, by default one a core. A lane and its worker take turns, and on a CPU a lane encodes its own
+//! pictures on its own thread, so that no core idles while clips are left and none has two to serve.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +25,8 @@ use crate::error::{Error, Result, panic_message};
 use crate::events::{Event, Reporter};
 use crate::plan::{ItemState, StagePlan, known_content};
 use crate::resolve::{ClipScience, Source, refuse};
-use crate::run::clip::{Context, Task, Worker};
+use crate::run::clip::{Context, Ended, Lane, Task};
+use crate::run::embed::Embedder;
 use crate::run::encode::{self, ToEncoder};
 use crate::run::kept::KeptPictures;
 use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
@@ -34,7 +40,9 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     let Session { config, dataset, work, digests, science, plans, .. } = session;
     let items = &dataset.items;
     let kept = kept_pictures(session, reporter)?;
-    let context = Context { items, plans, science, digests, work, kept: kept.as_ref() };
+    let settings = session.worker_settings();
+    let kept = kept.as_ref();
+    let context = Context { items, plans, science, digests, work, kept, settings: &settings, reporter };
     let stale = |plan: &StagePlan| plan.shards.iter().any(|s| s.stale.is_some());
     let due = |plan: &StagePlan| {
         plan.shards.iter().flat_map(|s| s.stale.iter().flatten()).any(|state| matches!(state, ItemState::Due(_)))
@@ -72,20 +80,19 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
             Ok(())
         }));
         for _ in 0..jobs {
-            let tasks = task_in.clone();
-            let encoder = encoder.is_some().then(|| to_encoder.clone());
-            let mut worker = Worker::new(context, to_writer.clone(), encoder);
-            threads.push(scope.spawn(move || {
-                for task in &tasks {
-                    if worker.process(&task).is_err() {
-                        break;
-                    }
+            let (tasks, to_writer) = (task_in.clone(), to_writer.clone());
+            let embedder = match (&encoder, &science.clip) {
+                (Some(encoder), Some(clip)) if encoder.backend().is_cpu() => {
+                    Some(Embedder::here(clip, encoder, config.run.batch_size))
                 }
-                Ok(())
-            }));
+                (Some(_), _) => Some(Embedder::There(to_encoder.clone())),
+                (None, _) => None,
+            };
+            threads.push(scope.spawn(move || run_lane(Lane::new(context, to_writer, embedder), &tasks, stop)));
         }
         drop((task_in, to_encoder));
-        if let (Some(encoder), Some(clip), Some(stage)) = (&encoder, &science.clip, clip_stage) {
+        let device = encoder.as_ref().filter(|encoder| !encoder.backend().is_cpu());
+        if let (Some(encoder), Some(clip), Some(stage)) = (device, &science.clip, clip_stage) {
             let (to_writer, batch_size) = (to_writer.clone(), config.run.batch_size);
             threads.push(scope.spawn(move || encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)));
         } else {
@@ -107,6 +114,22 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         joined.into_iter().collect::<Result<()>>()?;
         tallies
     })
+}
+
+/// One lane, from its first clip to the last.
+fn run_lane(mut lane: Lane<'_>, tasks: &Receiver<Task>, stop: &AtomicBool) -> Result<()> {
+    for task in tasks {
+        match lane.process(&task) {
+            Ok(()) => {}
+            Err(Ended::Disconnected) => break,
+            Err(Ended::Failed(error)) => {
+                // The other lanes finish what they have begun.
+                stop.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Loads the model and says what it is and where it runs.
