@@ -397,8 +397,15 @@ impl<'a> Lane<'a> {
         }
         if let Some(embedding) = self.no_longer_due(job, encode_clip::DECL.id) {
             let embedder = self.embedder.as_mut().expect("an embedding is due, so there is an encoder");
-            let times = outcome.map(|()| hand.times);
-            if let Some(rows) = embedder.end((job.item, hand.attempt), embedding.key, content, times)? {
+            let attempt = (job.item, hand.attempt);
+            let rows = match outcome {
+                Ok(()) => embedder.end(attempt, embedding.key, content, hand.times)?,
+                Err(failure) => {
+                    embedder.abandon(attempt)?;
+                    Some(Err(failure))
+                }
+            };
+            if let Some(rows) = rows {
                 self.send(job.item, &embedding, content, Outcome::Computed(rows))?;
             }
         }

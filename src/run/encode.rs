@@ -30,7 +30,7 @@ pub enum ToEncoder {
     },
     /// The pictures of this attempt are worth nothing; another follows.
     Abandon(Attempt),
-    /// The item has no more frames: their times, or why it failed.
+    /// The item has no more frames, and these are their times.
     End {
         /// Whose.
         attempt: Attempt,
@@ -39,7 +39,7 @@ pub enum ToEncoder {
         /// The content that the key was made of.
         content: Content,
         /// Seconds of each picture.
-        times: Result<Vec<f64>, Failure>,
+        times: Vec<f64>,
     },
 }
 
@@ -77,14 +77,9 @@ pub fn run(
             }
             // Its frames in the batch are computed with the others and dropped.
             ToEncoder::Abandon(attempt) => drop(open.remove(&attempt)),
-            ToEncoder::End { attempt, key, content, times: Ok(times) } => {
+            ToEncoder::End { attempt, key, content, times } => {
                 open.entry(attempt).or_default().end = Some((key, content, times));
                 send_complete(clip, stage, &mut open, &[attempt], to_writer)?;
-            }
-            ToEncoder::End { attempt, key, content, times: Err(failure) } => {
-                open.remove(&attempt);
-                let item = attempt.0;
-                send(stage, Finished { item, key, content, outcome: Outcome::Computed(Err(failure)) }, to_writer)?;
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::events::{Event, Reporter};
 use crate::plan::{ItemState, StagePlan, known_content};
 use crate::resolve::{ClipScience, Source, refuse};
 use crate::run::clip::{Context, Ended, Lane, Task};
-use crate::run::embed::Embedder;
+use crate::run::embed::{Embedder, Encoding};
 use crate::run::encode::{self, ToEncoder};
 use crate::run::kept::KeptPictures;
 use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
@@ -49,10 +49,14 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     };
 
     let clip_stage = plans.iter().position(|plan| plan.decl.id == encode_clip::DECL.id && due(plan));
-    let encoder = match (clip_stage, &science.clip) {
-        (Some(_), Some(clip)) => Some(load_encoder(clip, config, reporter)?),
-        _ => None,
+    let jobs = match config.run.jobs {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        jobs => jobs,
     };
+    let load = |clip| load_encoder(clip, config, reporter);
+    let encoding = science.clip.as_ref().filter(|_| clip_stage.is_some());
+    let encoding = encoding.map(|clip| Encoding::new(clip, config.run.batch_size, jobs, move || load(clip)));
+    let encoding = encoding.as_ref();
 
     let publish_every = Duration::from_secs_f64(config.run.publish_every);
     let mut writers: Vec<StageWriter<'_>> = plans
@@ -64,10 +68,6 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         return writers.into_iter().map(StageWriter::finish).collect();
     }
 
-    let jobs = match config.run.jobs {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        jobs => jobs,
-    };
     let (task_out, task_in) = bounded::<Task>(jobs);
     let (to_writer, writer_in) = bounded::<ToWriter>(WRITER_QUEUE);
     let (to_encoder, encoder_in) = bounded::<ToEncoder>(2 * config.run.batch_size);
@@ -81,20 +81,28 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         }));
         for _ in 0..jobs {
             let (tasks, to_writer) = (task_in.clone(), to_writer.clone());
-            let embedder = match (&encoder, &science.clip) {
-                (Some(encoder), Some(clip)) if encoder.backend().is_cpu() => {
-                    Some(Embedder::here(clip, encoder, config.run.batch_size))
+            let embedder = encoding.map(|encoding| Embedder::new(encoding, to_encoder.clone()));
+            threads.push(scope.spawn(move || {
+                let outcome = run_lane(Lane::new(context, to_writer, embedder), &tasks, stop);
+                if let Some(encoding) = encoding {
+                    encoding.rest();
                 }
-                (Some(_), _) => Some(Embedder::There(to_encoder.clone())),
-                (None, _) => None,
-            };
-            threads.push(scope.spawn(move || run_lane(Lane::new(context, to_writer, embedder), &tasks, stop)));
+                outcome
+            }));
         }
         drop((task_in, to_encoder));
-        let device = encoder.as_ref().filter(|encoder| !encoder.backend().is_cpu());
-        if let (Some(encoder), Some(clip), Some(stage)) = (device, &science.clip, clip_stage) {
+        if let (Some(encoding), Some(clip), Some(stage)) = (encoding, &science.clip, clip_stage) {
             let (to_writer, batch_size) = (to_writer.clone(), config.run.batch_size);
-            threads.push(scope.spawn(move || encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)));
+            threads.push(scope.spawn(move || {
+                let encoder = match encoding.encoder() {
+                    Ok(encoder) => encoder,
+                    Err(ended) => return give_up(ended, stop),
+                };
+                if encoder.backend().is_cpu() {
+                    return Ok(());
+                }
+                encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)
+            }));
         } else {
             drop(encoder_in);
         }
@@ -119,17 +127,22 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
 /// One lane, from its first clip to the last.
 fn run_lane(mut lane: Lane<'_>, tasks: &Receiver<Task>, stop: &AtomicBool) -> Result<()> {
     for task in tasks {
-        match lane.process(&task) {
-            Ok(()) => {}
-            Err(Ended::Disconnected) => break,
-            Err(Ended::Failed(error)) => {
-                // The other lanes finish what they have begun.
-                stop.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
+        if let Err(ended) = lane.process(&task) {
+            return give_up(ended, stop);
         }
     }
     Ok(())
+}
+
+/// The other lanes finish what they have begun.
+fn give_up(ended: Ended, stop: &AtomicBool) -> Result<()> {
+    match ended {
+        Ended::Disconnected => Ok(()),
+        Ended::Failed(error) => {
+            stop.store(true, Ordering::Relaxed);
+            Err(error)
+        }
+    }
 }
 
 /// Loads the model and says what it is and where it runs.
