@@ -121,6 +121,19 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// The CPU engine.
+    pub fn engine(tower: &transformer::Tower) -> Backend {
+        let elements = match tower.elements() {
+            transformer::Elements::F32 => "f32",
+            transformer::Elements::Bf16 => "bf16",
+        };
+        Backend {
+            device: "cpu".into(),
+            instructions: format!("{}+{}", std::env::consts::ARCH, tower.instructions()),
+            library: format!("own kernels in {elements}"),
+        }
+    }
+
     fn cpu() -> Backend {
         #[cfg(target_arch = "x86_64")]
         let extensions: Vec<&str> = [
