@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pipeline::registry::STAGES;
 
 /// What the stages share: on the shelf, but no stages.
-const SHARED: [&str; 7] = ["clip", "contract", "media", "networks", "predictions", "shard", "training"];
+const SHARED: [&str; 8] = ["clip", "contract", "media", "networks", "predictions", "shard", "training", "transformer"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -107,8 +107,6 @@ fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
     })
 }
 
-const CPU: &str = "cpu";
-
 const LIBRARY: &str = "candle 0.11";
 
 /// What the values were computed on: provenance, no part of a key.
@@ -123,9 +121,17 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Whether it is the CPU.
-    pub fn is_cpu(&self) -> bool {
-        self.device == CPU
+    /// The CPU engine.
+    pub fn engine(tower: &transformer::Tower) -> Backend {
+        let elements = match tower.elements() {
+            transformer::Elements::F32 => "f32",
+            transformer::Elements::Bf16 => "bf16",
+        };
+        Backend {
+            device: "cpu".into(),
+            instructions: format!("{}+{}", std::env::consts::ARCH, tower.instructions()),
+            library: format!("own kernels in {elements}"),
+        }
     }
 
     fn cpu() -> Backend {
@@ -141,7 +147,7 @@ impl Backend {
         #[cfg(not(target_arch = "x86_64"))]
         let extensions: Vec<&str> = Vec::new();
         let instructions = std::iter::once(std::env::consts::ARCH).chain(extensions).collect::<Vec<_>>().join("+");
-        Backend { device: CPU.into(), instructions, library: LIBRARY.into() }
+        Backend { device: "cpu".into(), instructions, library: LIBRARY.into() }
     }
 }
 
