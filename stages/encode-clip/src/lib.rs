@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 
 pub use clip::{Backend, Checkpoint, DeviceChoice, ModelInfo};
 pub use encoder::{Encoder, Threads};
-pub use preprocess::{Normalize, Order, Preprocess};
+pub use preprocess::{Normalize, Order, Preprocess, Recipe};
 
 /// The declaration of this stage.
 pub const DECL: Decl = Decl {
