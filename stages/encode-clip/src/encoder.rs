@@ -88,11 +88,6 @@ impl Encoder {
         self.batch_size
     }
 
-    /// Whether it computes on the CPU, where several threads with [`Threads::One`] get the most out of it. A CUDA device wants one caller with full batches.
-    pub fn is_cpu(&self) -> bool {
-        matches!(self.network, Network::Engine(_))
-    }
-
     /// What it computes on.
     pub fn backend(&self) -> &Backend {
         &self.backend

@@ -370,8 +370,7 @@ fn rounding_to_bf16() {
             && bf16(f32::from_bits(0x7f80_0001)).is_nan()
             && bf16(f32::from_bits(0xffff_ffff)).is_nan()
     );
-    let xs: Vec<f32> =
-        cases.iter().map(|c| c.0).chain([f32::NAN, f32::NEG_INFINITY]).chain(values(12, 500)).collect();
+    let xs: Vec<f32> = cases.iter().map(|c| c.0).chain([f32::NAN, f32::NEG_INFINITY]).chain(values(12, 500)).collect();
     each_set("rounding_to_bf16", |instructions| {
         // A product with 1 that rounds: whole panels by vectors, the rest one by one.
         let n = xs.len();
