@@ -226,7 +226,7 @@ impl<'a> Worker<'a> {
             let outcome = video.decode(&frames, &mut |frame, picture| {
                 // A frame that is held for several seconds is several pictures.
                 while let Some(pick) = next.next_if(|pick| pick.frame == frame) {
-                    taken = self.take_picture(pick, &picture, hand);
+                    taken = self.take_picture(pick, picture, hand);
                     if taken.is_err() {
                         return ControlFlow::Break(());
                     }

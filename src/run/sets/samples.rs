@@ -18,7 +18,7 @@ pub fn small_picture(session: &Session, item: usize) -> Option<Vec<u8>> {
     let pick = picks.get(picks.len().min(5).checked_sub(1)?)?;
     let mut taken = None;
     let decoded = video.decode(&[pick.frame], &mut |_, picture| {
-        taken = Some(picture);
+        taken = Some(picture.clone());
         ControlFlow::Break(())
     });
     let _ = decoded.ok()?;
