@@ -3,12 +3,11 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use crate::held::MediaFile;
 use contract::{Cause, Failure, Picture, Values};
 use encode_clip::Preprocess;
 use extract_frames::{FileSpec, FrameSpec, Pick};
 use log_mel::LogMel;
-use media::Outcome;
+use media::{MediaFile, Outcome, Video};
 use pipeline::worker::Settings;
 use pipeline::worker::protocol::{ColumnHead, PIECE, Reply, Wanted, send};
 
@@ -44,7 +43,7 @@ impl Maker {
         wanted: Wanted,
         output: &mut impl Write,
     ) -> io::Result<Result<(), Failure>> {
-        let mut video = match crate::held::open_file(file) {
+        let mut video = match Video::open_file(file) {
             Ok(video) => video,
             Err(error) => return Ok(Err(Failure::from_error(&error))),
         };
@@ -64,7 +63,7 @@ impl Maker {
             let outcome = video.decode(&frames, &mut |frame, picture| {
                 // A frame that is held for several seconds is several pictures.
                 while let Some(pick) = next.next_if(|pick| pick.frame == frame) {
-                    sent = self.picture(pick, &picture, wanted, output);
+                    sent = self.picture(pick, picture, wanted, output);
                     if !matches!(sent, Ok(Ok(()))) {
                         return ControlFlow::Break(());
                     }
@@ -108,7 +107,7 @@ impl Maker {
     /// Sends the log-mel, column by column; returns its rows.
     pub(crate) fn sound(&mut self, file: &MediaFile, output: &mut impl Write) -> io::Result<Result<usize, Failure>> {
         let log_mel = self.log_mel.as_mut().ok_or_else(|| io::Error::other("there is no log-mel"))?;
-        let sound = match crate::held::sound_of(file) {
+        let sound = match media::sound_of(file) {
             Ok(sound) => sound,
             Err(error) => return Ok(Err(Failure::from_error(&error))),
         };

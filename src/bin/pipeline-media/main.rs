@@ -2,7 +2,6 @@
 //! (`pipeline::worker`). It is a program of its own because it may die of what it reads, and because loading libav takes time.
 
 mod files;
-mod held;
 mod sample;
 mod serve;
 

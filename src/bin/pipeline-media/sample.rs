@@ -3,18 +3,18 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::held::MediaFile;
 use contract::Picture;
 use extract_frames::{FileSpec, Format, FrameSpec};
+use media::{MediaFile, Video};
 
 /// The picture that stands for a clip in the reference example, as a JPEG of at most `width` pixels a row; `None` where the clip gives none.
 pub(crate) fn small_picture(path: &Path, frames: FrameSpec, width: u32) -> Option<Vec<u8>> {
-    let mut video = crate::held::open_file(&MediaFile::read(path).ok()?).ok()?;
+    let mut video = Video::open_file(&MediaFile::read(path).ok()?).ok()?;
     let picks = extract_frames::select(video.timeline(), &frames).ok()?;
     let pick = picks.get(picks.len().min(5).checked_sub(1)?)?;
     let mut taken = None;
     let decoded = video.decode(&[pick.frame], &mut |_, picture| {
-        taken = Some(picture);
+        taken = Some(picture.clone());
         ControlFlow::Break(())
     });
     let _ = decoded.ok()?;

@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::held::MediaFile;
 use contract::{Cause, Failure};
+use media::MediaFile;
 use pipeline::worker::Settings;
 use pipeline::worker::protocol::{Hello, Reply, Request, Wanted, receive, send};
 

@@ -9,7 +9,10 @@
 //! Pillow 12 the horizontal pass came first for all pictures that are not a hundred times as tall as wide, so pictures
 //! between 1:2 and 1:100 differ by a few levels between the two.
 //!
-//! The integer sums make the result independent of the order of summation, so the compiler may vectorise freely.
+//! The integer sums make the result independent of the order of summation: the AVX2 code and the portable code give the same bytes.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 
 use std::f64::consts::PI;
 
@@ -128,10 +131,40 @@ impl Taps {
     }
 }
 
+/// Whose instructions compute the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernel {
+    /// Any processor's.
+    Portable,
+    /// AVX2.
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+}
+
+impl Kernel {
+    /// Every kernel that this processor can run, the fastest last.
+    pub fn all() -> Vec<Kernel> {
+        let mut all = vec![Kernel::Portable];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(avx2::Avx2::detect().map(Kernel::Avx2));
+        all
+    }
+
+    /// What a table calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kernel::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Avx2(_) => "AVX2",
+        }
+    }
+}
+
 /// Resizes pictures; owns the weights of the last geometry and the buffer between the passes, so that a stream of pictures of
 /// one size allocates nothing.
 pub struct Resizer {
     filter: Filter,
+    kernel: Kernel,
     plan: Option<Plan>,
     between: Vec<u8>,
     sums: Vec<i32>,
@@ -139,14 +172,70 @@ pub struct Resizer {
 
 struct Plan {
     axes: (Axis, Axis),
+    channels: usize,
     horizontal: Taps,
     vertical: Taps,
+    /// First input pixel of the rows that the horizontal pass gets.
+    origin: usize,
+    #[cfg(target_arch = "x86_64")]
+    fast: Option<avx2::Passes>,
+}
+
+impl Plan {
+    fn new<const C: usize>(filter: Filter, kernel: Kernel, horizontal: Axis, vertical: Axis) -> Plan {
+        let axes = (horizontal, vertical);
+        let origin = |taps: &Taps| if vertical_first(horizontal, vertical) { taps.inputs().start } else { 0 };
+        let (horizontal, vertical) = (Taps::new(filter, horizontal), Taps::new(filter, vertical));
+        let origin = origin(&horizontal);
+        #[cfg(target_arch = "x86_64")]
+        let fast = match kernel {
+            Kernel::Portable => None,
+            Kernel::Avx2(proof) => avx2::Passes::new::<C>(proof, &horizontal, origin, &vertical),
+        };
+        Plan {
+            axes,
+            channels: C,
+            horizontal,
+            vertical,
+            origin,
+            #[cfg(target_arch = "x86_64")]
+            fast,
+        }
+    }
+
+    /// The horizontal pass over the first `count` rows of `source`, one every `stride` bytes.
+    fn across<const C: usize>(&mut self, source: &[u8], stride: usize, count: usize, out: &mut [u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if self.fast.as_mut().is_some_and(|fast| fast.across::<C>(source, stride, count, out)) {
+            return;
+        }
+        let length = out.len() / count.max(1);
+        for (row, out) in source.chunks_exact(stride).zip(out.chunks_exact_mut(length)) {
+            resize_row::<C>(row, self.origin, &self.horizontal, out);
+        }
+    }
+
+    /// Row `y` of the vertical pass: the weighted sum of pieces as long as `out`, one every `stride` bytes.
+    fn down(&self, y: usize, rows: &[u8], stride: usize, sums: &mut [i32], out: &mut [u8]) {
+        let (_, weights) = self.vertical.of(y);
+        #[cfg(target_arch = "x86_64")]
+        if self.fast.as_ref().is_some_and(|fast| fast.down(y, rows, stride, weights.len(), out)) {
+            return;
+        }
+        mix_rows(rows, stride, weights, sums, out);
+    }
 }
 
 impl Resizer {
-    /// A resizer with this kernel.
+    /// A resizer with this filter.
     pub fn new(filter: Filter) -> Resizer {
-        Resizer { filter, plan: None, between: Vec::new(), sums: Vec::new() }
+        let kernel = Kernel::all().pop().expect("there is always the portable one");
+        Resizer::with_kernel(filter, kernel)
+    }
+
+    /// A resizer that computes with these instructions.
+    pub fn with_kernel(filter: Filter, kernel: Kernel) -> Resizer {
+        Resizer { filter, kernel, plan: None, between: Vec::new(), sums: Vec::new() }
     }
 
     /// Bytes kept between the passes for the last picture.
@@ -161,43 +250,31 @@ impl Resizer {
     pub fn resize<const C: usize>(&mut self, source: &[u8], horizontal: Axis, vertical: Axis, out: &mut [u8]) {
         assert_eq!(source.len(), horizontal.input * vertical.input * C, "the picture's bytes");
         assert_eq!(out.len(), horizontal.len * vertical.len * C, "the window's bytes");
-        let axes = (horizontal, vertical);
-        if self.plan.as_ref().is_none_or(|plan| plan.axes != axes) {
-            let taps = |axis| Taps::new(self.filter, axis);
-            self.plan = Some(Plan { axes, horizontal: taps(horizontal), vertical: taps(vertical) });
+        let known = |plan: &Plan| plan.axes == (horizontal, vertical) && plan.channels == C;
+        if !self.plan.as_ref().is_some_and(known) {
+            self.plan = Some(Plan::new::<C>(self.filter, self.kernel, horizontal, vertical));
         }
-        let Plan { horizontal: across, vertical: down, .. } = self.plan.as_ref().expect("set just above");
+        let plan = self.plan.as_mut().expect("set just above");
         let stride = horizontal.input * C;
+        let out_stride = horizontal.len * C;
         if vertical_first(horizontal, vertical) {
-            let columns = across.inputs();
-            let between_len = columns.len() * C;
-            self.between.resize(between_len * vertical.len, 0);
-            self.sums.resize(between_len, 0);
-            for (y, between) in self.between.chunks_exact_mut(between_len).enumerate() {
-                let (first, weights) = down.of(y);
-                mix_rows(&source[first * stride + columns.start * C..], stride, weights, &mut self.sums, between);
+            let columns = plan.horizontal.inputs();
+            let between_stride = columns.len() * C;
+            self.between.resize(between_stride * vertical.len, 0);
+            self.sums.resize(between_stride, 0);
+            for (y, between) in self.between.chunks_exact_mut(between_stride).enumerate() {
+                let (first, _) = plan.vertical.of(y);
+                plan.down(y, &source[first * stride + columns.start * C..], stride, &mut self.sums, between);
             }
-            for (between, out) in self.between.chunks_exact(between_len).zip(out.chunks_exact_mut(horizontal.len * C)) {
-                resize_row::<C>(between, columns.start, across, out);
-            }
+            plan.across::<C>(&self.between, between_stride, vertical.len, out);
         } else {
-            let rows = down.inputs();
-            let between_len = horizontal.len * C;
-            self.between.resize(between_len * rows.len(), 0);
-            self.sums.resize(between_len, 0);
-            let wanted = source.chunks_exact(stride).skip(rows.start);
-            for (row, between) in wanted.zip(self.between.chunks_exact_mut(between_len)) {
-                resize_row::<C>(row, 0, across, between);
-            }
-            for (y, out) in out.chunks_exact_mut(between_len).enumerate() {
-                let (first, weights) = down.of(y);
-                mix_rows(
-                    &self.between[(first - rows.start) * between_len..],
-                    between_len,
-                    weights,
-                    &mut self.sums,
-                    out,
-                );
+            let rows = plan.vertical.inputs();
+            self.between.resize(out_stride * rows.len(), 0);
+            self.sums.resize(out_stride, 0);
+            plan.across::<C>(&source[rows.start * stride..], stride, rows.len(), &mut self.between);
+            for (y, out) in out.chunks_exact_mut(out_stride).enumerate() {
+                let (first, _) = plan.vertical.of(y);
+                plan.down(y, &self.between[(first - rows.start) * out_stride..], out_stride, &mut self.sums, out);
             }
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! | module | what it makes of a file |
 //! |---|---|
+//! | [`file`] | its bytes, opened once and read from disk once |
 //! | [`video`] | the presentation times of its pictures, and those pictures that are wanted, with the bytes of the ffmpeg command |
 //! | [`sound`](mod@sound) | its decoded samples, those of the ffmpeg command |
 //! | [`libav`] | which libav is at work: a fact for cache keys |
@@ -11,13 +12,15 @@
 //! the process around it. Nothing here prints: libav's own log is switched off when the first file is opened.
 
 pub mod error;
+pub mod file;
 pub mod libav;
 pub mod sound;
 pub mod video;
 
 pub use error::MediaError;
+pub use file::MediaFile;
 pub use libav::{LIBAV, LibavVersions};
-pub use sound::sound;
+pub use sound::{sound, sound_of};
 pub use video::{Outcome, Video, VideoInfo};
 
 /// The version of symphonia, which decodes most sound files: a fact for cache keys.

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::sync::Once;
 
-use ffmpeg_next as ffmpeg;
+use ffmpeg_next::format::context::{Input, StreamIo};
+use ffmpeg_next::{self as ffmpeg, Dictionary};
 use serde::{Deserialize, Serialize};
 
 use crate::MediaError;
+use crate::file::{Failure, MediaFile};
 
 /// Major versions of the libraries that decide the bytes of a picture or a sound: facts for cache keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +44,23 @@ pub(crate) fn init() {
         // Without it the errors of libav's own have no text.
         ffmpeg::util::error::register_all();
     });
+}
+
+/// What libav makes of a file, or its error. [`Failure`] tells afterwards whether the system failed.
+///
+/// It reads through a [`MediaFile`] and never sees a path, so no name is taken for a protocol, and a playlist in disguise finds every
+/// other file and the network closed.
+pub(crate) fn open_input(file: &MediaFile) -> (Result<Input, ffmpeg::Error>, Failure) {
+    init();
+    let reader = file.reader();
+    let failure = reader.failure();
+    let mut options = Dictionary::new();
+    // As the command does.
+    options.set("scan_all_pmts", "1");
+    options.set("protocol_whitelist", "none");
+    let input = StreamIo::from_read_seek(reader)
+        .and_then(|stream| ffmpeg::format::input_from_stream(stream, Some(file.name()), Some(options)));
+    (input, failure)
 }
 
 /// What libav says of an error code.

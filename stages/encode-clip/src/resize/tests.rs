@@ -1,3 +1,4 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 use crate::fixture;
 
@@ -59,12 +60,78 @@ fn equals_the_definition() {
             ((1, 1), (3, 2)),
             ((8, 8), (8, 5)),
             ((9, 40), (5, 11)),
+            ((64, 7), (37, 3)),
+            ((3, 300), (13, 11)),
+            ((300, 5), (11, 4)),
+            ((97, 61), (23, 19)),
         ] {
             let source = fixture::noise(w, h, 3);
-            let mut out = vec![0; ow * oh * 3];
-            Resizer::new(filter).resize::<3>(&source, whole(w, ow), whole(h, oh), &mut out);
-            assert_eq!(out, slow(filter, &source, (w, h), (ow, oh)), "{filter:?} {w}x{h} to {ow}x{oh}");
+            for kernel in Kernel::all() {
+                let mut out = vec![0; ow * oh * 3];
+                Resizer::with_kernel(filter, kernel).resize::<3>(&source, whole(w, ow), whole(h, oh), &mut out);
+                assert_eq!(out, slow(filter, &source, (w, h), (ow, oh)), "{kernel:?} {filter:?} {w}x{h} to {ow}x{oh}");
+            }
         }
+    }
+}
+
+fn equal_kernels<const C: usize>(filter: Filter, (horizontal, vertical): (Axis, Axis)) {
+    let source = fixture::noise(horizontal.input, vertical.input, C);
+    let window = |kernel| {
+        let mut out = vec![0; horizontal.len * vertical.len * C];
+        Resizer::with_kernel(filter, kernel).resize::<C>(&source, horizontal, vertical, &mut out);
+        out
+    };
+    let all: Vec<_> = Kernel::all().into_iter().map(|kernel| (kernel, window(kernel))).collect();
+    for (kernel, found) in &all[1..] {
+        assert!(*found == all[0].1, "{kernel:?} {filter:?} {C} channels, {horizontal:?} {vertical:?}");
+    }
+}
+
+/// Pictures and windows of every kind of remainder: few rows, few columns, windows at the edges, sizes where Pillow goes down first.
+#[test]
+fn all_kernels_give_the_same_bytes() {
+    if Kernel::all().len() == 1 {
+        eprintln!("skipped: all_kernels_give_the_same_bytes (this processor has only the portable one)");
+    }
+    let mut n = 0;
+    let mut random = |low: usize, high: usize| {
+        n += 1;
+        low + fixture::mix(n) as usize % (high - low + 1)
+    };
+    let mut down_first = 0;
+    for round in 0..400 {
+        let longest = [9, 40, 200, 600][round % 4];
+        let mut axis = |input: usize| {
+            let output = random(1, 70);
+            let len = random(1, output);
+            Axis { input, output, start: random(0, output - len), len }
+        };
+        let (width, height) = (round % longest + 1, (round * 7 + round / 3) % longest + 1);
+        let axes = (axis(width), axis(height));
+        down_first += usize::from(vertical_first(axes.0, axes.1));
+        for filter in [Filter::Bilinear, Filter::Bicubic, Filter::Lanczos] {
+            equal_kernels::<3>(filter, axes);
+            equal_kernels::<4>(filter, axes);
+        }
+    }
+    assert!((50..350).contains(&down_first), "{down_first} of 400 go down first");
+}
+
+/// The levels at both ends, where sums leave 0..=255.
+#[test]
+fn all_kernels_cut_overshoot_alike() {
+    let block = |i: usize| (i / 3 % 120 / 30 + i / 360 / 30).is_multiple_of(2);
+    let stripes: Vec<u8> = (0..120 * 90 * 3).map(|i| if block(i) { 0 } else { 255 }).collect();
+    for filter in [Filter::Bicubic, Filter::Lanczos] {
+        let mut all = Kernel::all().into_iter().map(|kernel| {
+            let mut out = vec![0; 41 * 33 * 3];
+            Resizer::with_kernel(filter, kernel).resize::<3>(&stripes, whole(120, 41), whole(90, 33), &mut out);
+            out
+        });
+        let portable = all.next().unwrap();
+        assert!(portable.contains(&0) && portable.contains(&255));
+        assert!(all.all(|other| other == portable));
     }
 }
 

@@ -5,10 +5,6 @@
 //! instead of resampled or mixed to its beginning.
 
 use std::cmp::Reverse;
-use std::ffi::CString;
-use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use contract::Sound;
 use ffmpeg::codec::context::Context;
@@ -16,14 +12,15 @@ use ffmpeg::format::context::Input;
 use ffmpeg::format::sample::Sample;
 use ffmpeg::media::Type;
 use ffmpeg_next::format::stream::StreamMut;
-use ffmpeg_next::{self as ffmpeg, Dictionary, Packet, Stream, decoder, ffi, frame};
+use ffmpeg_next::{self as ffmpeg, Packet, Stream, decoder, ffi, frame};
 
 use super::Samples;
-use crate::MediaError;
+use crate::{MediaError, MediaFile};
 
-pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
-    crate::libav::init();
-    let mut input = open(path)?;
+pub(super) fn sound(file: &MediaFile) -> Result<Sound, MediaError> {
+    let (input, system) = crate::libav::open_input(file);
+    system.check()?;
+    let mut input = input.map_err(unopened)?;
     let index = best_stream(&input)?;
     for mut other in input.streams_mut().filter(|s| s.index() != index) {
         discard(&mut other);
@@ -33,12 +30,12 @@ pub(super) fn sound(path: &Path) -> Result<Sound, MediaError> {
     let mut decoder = open_decoder(&stream)?;
     let mut heard = Heard { samples: Samples::new(), shape: None, failure: None };
     let mut packet = Packet::empty();
-    // Like the command, any error of reading but "try again" is the end of the file.
+    // Like the command, any error of reading but "try again" is the end of the file, unless the system failed.
     loop {
         match packet.read(&mut input) {
             Ok(()) if packet.stream() == index => {}
             Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => continue,
-            Err(_) => break,
+            Err(_) => break system.check()?,
         }
         match decoder.send_packet(&packet) {
             Ok(()) => heard.take(&mut decoder)?,
@@ -125,37 +122,14 @@ fn reader(format: Sample) -> Result<Read, MediaError> {
     })
 }
 
-/// Opens a file by its bytes as they are (a name need not be UTF-8 or free of colons), and nothing but files: a playlist
-/// must not make us fetch what it names.
-fn open(path: &Path) -> Result<Input, MediaError> {
-    let url = CString::new([b"file:", path.as_os_str().as_bytes()].concat()).map_err(|_| MediaError::Missing)?;
-    let mut options = Dictionary::new();
-    // As the command does.
-    options.set("scan_all_pmts", "1");
-    options.set("protocol_whitelist", "file");
-    #[expect(unsafe_code, reason = "ffmpeg-next panics on names that are not UTF-8")]
-    // SAFETY: `url` outlives the call; `context` is null or what libav allocated, and passes to `Input` or is closed here.
-    // The options left over are owned again and freed.
-    let opened = unsafe {
-        let mut context = std::ptr::null_mut();
-        let mut raw = options.disown();
-        let mut status = ffi::avformat_open_input(&raw mut context, url.as_ptr(), std::ptr::null(), &raw mut raw);
-        drop(Dictionary::own(raw));
-        if status >= 0 {
-            status = ffi::avformat_find_stream_info(context, std::ptr::null_mut());
-            if status < 0 {
-                ffi::avformat_close_input(&raw mut context);
-            }
-        }
-        if status >= 0 { Ok(Input::wrap(context)) } else { Err(ffmpeg::Error::from(status)) }
-    };
-    opened.map_err(|error| match error {
+/// What libav says of a file that it does not open.
+fn unopened(error: ffmpeg::Error) -> MediaError {
+    match error {
         ffmpeg::Error::PatchWelcome => MediaError::Unsupported { what: "a rare variant of its format".into() },
-        ffmpeg::Error::Other { errno: ffmpeg::error::EIO } => MediaError::Unreadable { kind: ErrorKind::Other },
         ffmpeg::Error::InvalidData => MediaError::NotMedia { detail: "no demuxer recognises its bytes".into() },
         // What libav says of absurd headers: "cannot allocate memory", "invalid argument", "end of file".
         error => MediaError::NotMedia { detail: format!("its header makes no sense ({error})") },
-    })
+    }
 }
 
 /// The stream that the ffmpeg command takes: one with packets before one without, the default before others, then the one

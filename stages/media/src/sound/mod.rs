@@ -30,34 +30,36 @@ mod symphonia;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::path::Path;
 
 use contract::Sound;
 
-use crate::MediaError;
+use crate::{MediaError, MediaFile};
 use sniff::Content;
 
 /// The most values (samples over all channels) that are decoded of one file: 12 h of 48-kHz stereo, 16 GiB.
 pub const MAX_VALUES: usize = 1 << 32;
 
-/// The sound of a file. At least one sample, at least one channel, a rate above 0; samples may be NaN if the file says so.
+/// [`sound_of`] the file at this path.
 pub fn sound(path: &Path) -> Result<Sound, MediaError> {
-    let mut file = File::open(path).map_err(|e| MediaError::from_io(&e))?;
+    sound_of(&MediaFile::read(path)?)
+}
+
+/// The sound of a file. At least one sample, at least one channel, a rate above 0; samples may be NaN if the file says so.
+pub fn sound_of(file: &MediaFile) -> Result<Sound, MediaError> {
     let mut head = Vec::new();
-    (&mut file).take(sniff::HEAD as u64).read_to_end(&mut head).map_err(|e| MediaError::from_io(&e))?;
-    file.rewind().map_err(|e| MediaError::from_io(&e))?;
+    file.reader().take(sniff::HEAD as u64).read_to_end(&mut head).map_err(|e| MediaError::from_io(&e))?;
     match sniff::content(&head) {
-        Content::Rifx => rifx::sound(file),
+        Content::Rifx => rifx::sound(file.reader()),
         Content::PaddedWav => Err(MediaError::Unsupported {
             what: "WAV with 24-bit samples in four bytes, on whose place readers disagree".into(),
         }),
         Content::Symphonia => match symphonia::sound(file) {
             Some(sound) => Ok(sound),
-            None => libav::sound(path),
+            None => libav::sound(file),
         },
-        Content::Other => libav::sound(path),
+        Content::Other => libav::sound(file),
     }
 }
 

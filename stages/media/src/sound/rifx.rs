@@ -2,7 +2,6 @@
 //!
 //! Integers of 8 to 64 bits and floats of 32 and 64, plain or extensible. Nothing else was ever written that way.
 
-use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 
 use contract::Sound;
@@ -24,7 +23,7 @@ const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
 
 /// Reads chunk after chunk; a file that ends within its samples gives those that are whole.
-pub(super) fn sound(file: File) -> Result<Sound, MediaError> {
+pub(super) fn sound(file: impl Read) -> Result<Sound, MediaError> {
     let mut file = BufReader::new(file);
     skip(&mut file, 12)?;
     let mut format = None;

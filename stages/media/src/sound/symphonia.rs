@@ -1,20 +1,30 @@
 //! Sound files through symphonia: all of the file without a single irregularity, or nothing.
 
-use std::fs::File;
-
 use contract::Sound;
 use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::AudioDecoderOptions;
 use symphonia::core::formats::FormatOptions;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 
 use super::Samples;
+use crate::MediaFile;
+use crate::file::Reader;
+
+impl MediaSource for Reader {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.len())
+    }
+}
 
 /// `None`: symphonia stumbled, for whatever reason.
-pub(super) fn sound(file: File) -> Option<Sound> {
-    let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+pub(super) fn sound(file: &MediaFile) -> Option<Sound> {
+    let stream = MediaSourceStream::new(Box::new(file.reader()), MediaSourceStreamOptions::default());
     let mut format = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
         .ok()?;

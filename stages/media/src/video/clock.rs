@@ -199,6 +199,7 @@ pub(crate) mod tests {
             matrix: None,
             format: "test".to_owned(),
             codec: ffi::AVCodecID::AV_CODEC_ID_H264,
+            extradata: Vec::new(),
             width: 16,
             height: 16,
         }

@@ -1,16 +1,13 @@
 //! The container: which stream, its packets, and what the header says.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{ptr, slice};
 
-use ffmpeg_next::format::context::{Input, StreamIo};
-use ffmpeg_next::{self as ffmpeg, Dictionary, Packet, ffi};
+use ffmpeg_next::format::context::Input;
+use ffmpeg_next::{self as ffmpeg, Packet, ffi};
 
-use crate::MediaError;
-use crate::libav::{container_error, init};
+use crate::file::Failure;
+use crate::libav::{container_error, open_input};
+use crate::{MediaError, MediaFile};
 
 /// Longest side of a picture that is decoded.
 pub(crate) const MAX_SIDE: u64 = 16_384;
@@ -48,6 +45,8 @@ pub(crate) struct Facts {
     pub(crate) format: String,
     /// The codec.
     pub(crate) codec: ffi::AVCodecID,
+    /// The codec's header.
+    pub(crate) extradata: Vec<u8>,
     /// Coded pixels per row, before rotation.
     pub(crate) width: u32,
     /// Coded rows.
@@ -55,11 +54,11 @@ pub(crate) struct Facts {
 }
 
 impl Container {
-    /// Opens `path` and chooses the stream that the ffmpeg command would choose.
-    pub(crate) fn open(path: &Path) -> Result<Self, MediaError> {
-        init();
-        let failure = Failure::default();
-        let input = open_input(path, &failure)?;
+    /// Opens `file` and chooses the stream that the ffmpeg command would choose.
+    pub(crate) fn open(file: &MediaFile) -> Result<Self, MediaError> {
+        let (input, failure) = open_input(file);
+        failure.check()?;
+        let input = input.map_err(container_error)?;
         let index = choose(&input)?;
         let facts = facts(&input, index)?;
         let mut container = Container { input, index, facts, failure };
@@ -85,7 +84,7 @@ impl Container {
                 Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
                 // Like the command: what the demuxer cannot read any more is the end, unless the system failed.
                 Err(_) => {
-                    check(&self.failure)?;
+                    self.failure.check()?;
                     return Ok(None);
                 }
             }
@@ -96,66 +95,6 @@ impl Container {
     pub(crate) fn parameters(&self) -> ffmpeg::codec::Parameters {
         self.input.stream(self.index).expect("the chosen stream exists").parameters()
     }
-}
-
-/// The file as libav reads it. Errors of the system are remembered: demuxers take them for the end of the file.
-struct Source {
-    file: File,
-    failure: Failure,
-}
-
-/// The first error of the system, shared with whoever drives libav.
-type Failure = Arc<Mutex<Option<MediaError>>>;
-
-impl Source {
-    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
-        if let Err(error) = &result
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-            failure.get_or_insert(MediaError::from_io(error));
-        }
-        result
-    }
-}
-
-impl Read for Source {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let result = self.file.read(buffer);
-        self.note(result)
-    }
-}
-
-impl Seek for Source {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        // Damaged files ask for impossible places; that is no failure of the system.
-        self.file.seek(to)
-    }
-}
-
-fn check(failure: &Failure) -> Result<(), MediaError> {
-    failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
-}
-
-/// Opens through a file handle of our own: libav never sees a path, so no name is taken for a protocol, and a playlist in
-/// disguise finds every other file and the network closed.
-fn open_input(path: &Path, failure: &Failure) -> Result<Input, MediaError> {
-    let unreadable = |e: io::Error| MediaError::from_io(&e);
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err(MediaError::Unreadable { kind: io::ErrorKind::IsADirectory });
-    }
-    let internal = |e: ffmpeg::Error| MediaError::Internal { at: "avio_alloc_context", detail: e.to_string() };
-    let stream = StreamIo::from_read_seek(Source { file, failure: Arc::clone(failure) }).map_err(internal)?;
-    let mut options = Dictionary::new();
-    // As the command does.
-    options.set("scan_all_pmts", "1");
-    options.set("protocol_whitelist", "none");
-    // The extension counts a little in recognising the format.
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let input = ffmpeg::format::input_from_stream(stream, Some(&name), Some(options));
-    check(failure)?;
-    input.map_err(container_error)
 }
 
 /// The command's "best" video stream: one with packets before one without, the default before others, then the largest; cover art last.
@@ -190,7 +129,8 @@ fn choose(input: &Input) -> Result<usize, MediaError> {
 fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
     let known = |t: i64| (t != ffi::AV_NOPTS_VALUE).then_some(t);
     let stream = input.stream(index).expect("the chosen stream exists");
-    // SAFETY: context, stream and parameters live as long as `input`; the side data is 36 bytes where present and is copied at once.
+    // SAFETY: context, stream and parameters live as long as `input`; side data (36 bytes where present) and extradata
+    // are copied at once.
     let facts = unsafe {
         let context = &*input.as_ptr();
         let raw = &*stream.as_ptr();
@@ -213,6 +153,10 @@ fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
             matrix: (!matrix.is_null() && size >= 36).then(|| matrix.cast::<[i32; 9]>().read_unaligned()),
             format: input.format().name().to_owned(),
             codec: par.codec_id,
+            extradata: match par.extradata_size {
+                size @ 1.. if !par.extradata.is_null() => slice::from_raw_parts(par.extradata, size as usize).to_vec(),
+                _ => Vec::new(),
+            },
             width: par.width.max(0) as u32,
             height: par.height.max(0) as u32,
         }
@@ -236,7 +180,7 @@ pub(crate) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
 
 /// The packets of the chosen stream, as often as needed: from memory while they are few, else by reading the file again.
 pub(crate) struct Packets {
-    path: PathBuf,
+    file: MediaFile,
     pub(super) kept: Option<Vec<Packet>>,
 }
 
@@ -246,14 +190,14 @@ const KEEP: usize = 64 << 20;
 impl Packets {
     /// Reads every packet once, shows it to `look`, and keeps them all if they are few.
     pub(crate) fn scan(
-        path: &Path,
+        file: &MediaFile,
         container: &mut Container,
-        mut look: impl FnMut(&mut Packet) -> Result<(), MediaError>,
+        mut look: impl FnMut(&Packet) -> Result<(), MediaError>,
     ) -> Result<Self, MediaError> {
         let mut kept = Some(Vec::new());
         let mut bytes = 0;
-        while let Some(mut packet) = container.next_packet()? {
-            look(&mut packet)?;
+        while let Some(packet) = container.next_packet()? {
+            look(&packet)?;
             bytes += packet.size();
             if bytes > KEEP {
                 kept = None;
@@ -262,7 +206,7 @@ impl Packets {
                 kept.push(packet);
             }
         }
-        Ok(Packets { path: path.to_owned(), kept })
+        Ok(Packets { file: file.clone(), kept })
     }
 
     /// Calls `each` with the packets in file order until it says that it has had enough.
@@ -275,29 +219,12 @@ impl Packets {
             }
             return Ok(());
         }
-        let mut container = Container::open(&self.path)?;
+        let mut container = Container::open(&self.file)?;
         while let Some(packet) = container.next_packet()? {
             if !each(&packet)? {
                 return Ok(());
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_of_the_system_is_not_taken_for_the_end_of_the_file() {
-        let failure = Failure::default();
-        let file = File::open("Cargo.toml").expect("tests run in the folder of the crate");
-        let source = Source { file, failure: Arc::clone(&failure) };
-        assert!(source.note(Err::<(), _>(io::ErrorKind::Interrupted.into())).is_err());
-        assert_eq!(check(&failure), Ok(()));
-        assert!(source.note(Err::<(), _>(io::ErrorKind::StaleNetworkFileHandle.into())).is_err());
-        assert!(source.note(Err::<(), _>(io::ErrorKind::PermissionDenied.into())).is_err());
-        assert_eq!(check(&failure), Err(MediaError::Unreadable { kind: io::ErrorKind::StaleNetworkFileHandle }));
     }
 }

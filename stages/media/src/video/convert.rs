@@ -39,6 +39,9 @@ pub(crate) struct Converter {
     /// Size of every picture.
     size: (usize, usize),
     scaler: Option<(Shape, Scaler)>,
+    /// What the scaler writes, kept for the next picture: memory that is new has to be cleared by the system first.
+    rgb: Option<frame::Video>,
+    picture: Picture,
 }
 
 impl Converter {
@@ -47,36 +50,42 @@ impl Converter {
         let (width, height) = (first.width.max(0) as usize, first.height.max(0) as usize);
         check_size(width as u64, height as u64)?;
         let size = orientation(first, matrix)?.size(width, height);
-        Ok(Converter { matrix, size, scaler: None })
+        let picture = Picture { width: size.0, height: size.1, rgb: Vec::new() };
+        Ok(Converter { matrix, size, scaler: None, rgb: None, picture })
     }
 
     /// The picture of a frame.
-    pub(crate) fn picture(&mut self, frame: &frame::Video) -> Result<Picture, MediaError> {
+    pub(crate) fn picture(&mut self, frame: &frame::Video) -> Result<&Picture, MediaError> {
         let shape = Shape::of(frame);
         check_size(shape.width.max(0) as u64, shape.height.max(0) as u64)?;
         let orientation = orientation(shape, self.matrix)?;
-        let (width, height) = self.size;
         if orientation.is_identity() {
-            return self.rgb(frame, shape, self.size).map(|rgb| packed(&rgb, width, height));
+            self.convert(frame, shape, self.size)?;
+        } else if turnable(shape.format) {
+            self.convert(&turned(frame, shape, orientation)?, shape, self.size)?;
+        } else {
+            // The command converts to RGB before turning where a format cannot be turned, and scales to the first size after it.
+            let (width, height) = self.size;
+            self.convert(frame, shape, orientation.size(width, height))?;
+            let upright = self.rgb.take().expect("just converted");
+            self.rgb = Some(turned(&upright, Shape { format: RGB24 as i32, ..Shape::of(&upright) }, orientation)?);
         }
-        if turnable(shape.format) {
-            let turned = turned(frame, shape, orientation)?;
-            return self.rgb(&turned, shape, self.size).map(|rgb| packed(&rgb, width, height));
-        }
-        // The command converts to RGB before turning where a format cannot be turned, and scales to the first size after it.
-        let upright = orientation.size(width, height);
-        let rgb = self.rgb(frame, shape, upright)?;
-        let turned = turned(&rgb, Shape { format: RGB24 as i32, ..Shape::of(&rgb) }, orientation)?;
-        Ok(packed(&turned, width, height))
+        let (width, height) = self.size;
+        pack(self.rgb.as_ref().expect("just converted"), width * 3, height, &mut self.picture.rgb);
+        Ok(&self.picture)
     }
 
-    /// `frame` as packed RGB of this size.
-    fn rgb(&mut self, frame: &frame::Video, shape: Shape, size: (usize, usize)) -> Result<frame::Video, MediaError> {
+    /// Makes `frame` RGB of this size in `self.rgb`.
+    fn convert(&mut self, frame: &frame::Video, shape: Shape, size: (usize, usize)) -> Result<(), MediaError> {
         if self.scaler.as_ref().is_none_or(|(of, _)| *of != shape) {
             self.scaler = Some((shape, Scaler::new(frame, size)?));
         }
+        let rgb = match self.rgb.take() {
+            Some(rgb) if (rgb.width() as usize, rgb.height() as usize) == size => rgb,
+            _ => allocate(RGB24 as i32, size, frame)?,
+        };
         let (_, scaler) = self.scaler.as_mut().expect("just set");
-        scaler.run(frame, size)
+        scaler.run(frame, self.rgb.insert(rgb))
     }
 }
 
@@ -106,13 +115,13 @@ fn allocate(format: i32, (width, height): (usize, usize), like: &frame::Video) -
     if code < 0 { Err(MediaError::Internal { at: "av_frame_get_buffer", detail: message(code) }) } else { Ok(frame) }
 }
 
-/// The bytes of an RGB frame without padding.
-fn packed(frame: &frame::Video, width: usize, height: usize) -> Picture {
-    let mut rgb = Vec::with_capacity(width * height * 3);
-    for row in rows(frame, 0, width * 3, height) {
-        rgb.extend_from_slice(row);
+/// The rows of an RGB frame without padding.
+fn pack(frame: &frame::Video, bytes: usize, height: usize, out: &mut Vec<u8>) {
+    out.clear();
+    out.reserve_exact(bytes * height);
+    for row in rows(frame, 0, bytes, height) {
+        out.extend_from_slice(row);
     }
-    Picture { width, height, rgb }
 }
 
 /// The rows of a plane from the top, `bytes` of each. Rows may lie in memory from the bottom.
@@ -215,8 +224,7 @@ impl Scaler {
     }
 
     #[expect(unsafe_code, reason = "C calls")]
-    fn run(&mut self, frame: &frame::Video, size: (usize, usize)) -> Result<frame::Video, MediaError> {
-        let mut out = allocate(RGB24 as i32, size, frame)?;
+    fn run(&mut self, frame: &frame::Video, out: &mut frame::Video) -> Result<(), MediaError> {
         // SAFETY: the context is initialised; out-parameters are locals; the tables are libswscale's own; both frames have memory.
         let code = unsafe {
             let source = &*frame.as_ptr();
@@ -244,7 +252,7 @@ impl Scaler {
         if code < 0 {
             return Err(MediaError::Internal { at: "sws_scale_frame", detail: message(code) });
         }
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -87,6 +87,11 @@ impl Decoder {
         self.inner.skip_frame(discard);
     }
 
+    /// Forgets all pictures, as a player does that jumps: the next packet is a place where decoding can begin anew.
+    pub(crate) fn begin_anew(&mut self) {
+        self.inner.flush();
+    }
+
     /// Frames held back for reordering.
     #[expect(unsafe_code, reason = "the binding shows it as a truth value")]
     pub(crate) fn has_b_frames(&self) -> i32 {

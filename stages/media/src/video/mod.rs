@@ -23,7 +23,8 @@
 //! # Speed
 //!
 //! The packets alone say which frames there are ([`Timeline`]), so only the wanted frames and what they refer to are decoded and only the wanted ones
-//! converted. Where packets cannot be trusted (damage, missing times, changes of size) the stream is decoded once more to see what there
+//! converted. In H.264 and HEVC, pictures to which no other refers are left out, and so is all between the last wanted frame and the next place
+//! where decoding can begin anew. Where packets cannot be trusted (damage, missing times, changes of size) the stream is decoded once more to see what there
 //! is; [`Outcome::Revised`] tells when that was found out only while decoding.
 //!
 //! # Limits
@@ -37,7 +38,9 @@ mod convert;
 mod decoder;
 mod orient;
 mod passes;
+mod plan;
 mod predict;
+mod role;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -47,8 +50,9 @@ use contract::{FrameTime, Picture, TimeBase, Timeline};
 use convert::{Converter, Shape};
 use passes::Verdict;
 use predict::{Entry, Prediction};
+use role::Roles;
 
-use crate::MediaError;
+use crate::{MediaError, MediaFile};
 
 /// What is known of the chosen video stream without decoding it.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,15 +102,21 @@ enum Source {
 }
 
 impl Video {
-    /// Opens the file and reads its packets once; decodes only where the packets do not tell.
+    /// [`Video::open_file`] of the file at this path.
     pub fn open(path: &Path) -> Result<Self, MediaError> {
-        let mut container = Container::open(path)?;
+        Self::open_file(&MediaFile::read(path)?)
+    }
+
+    /// Reads the file's packets once; decodes only where the packets do not tell.
+    pub fn open_file(file: &MediaFile) -> Result<Self, MediaError> {
+        let mut container = Container::open(file)?;
+        let mut roles = Roles::new(container.facts.codec, &container.facts.extradata);
         let mut entries = Vec::new();
-        let packets = Packets::scan(path, &mut container, |packet| {
+        let packets = Packets::scan(file, &mut container, |packet| {
             if passes::encrypted(packet) {
                 return Err(MediaError::Encrypted);
             }
-            entries.push(Entry::of(packet));
+            entries.push(Entry::of(packet, &mut roles));
             Ok(())
         })?;
         let facts = &container.facts;
@@ -139,11 +149,12 @@ impl Video {
         }
     }
 
-    /// Decodes the frames with these indices into the timeline (ascending; repeats count once) and gives each to `each` as a picture.
+    /// Decodes the frames with these indices into the timeline (ascending; repeats count once) and gives each to `each` as a picture, whose
+    /// memory the next one takes.
     pub fn decode(
         &mut self,
         frames: &[usize],
-        each: &mut dyn FnMut(usize, Picture) -> ControlFlow<()>,
+        each: &mut dyn FnMut(usize, &Picture) -> ControlFlow<()>,
     ) -> Result<Outcome, MediaError> {
         let mut wanted = frames.to_vec();
         wanted.dedup();
@@ -155,7 +166,7 @@ impl Video {
             return Ok(Outcome::Done);
         }
         let mut stopped = false;
-        let mut give = |index, picture| {
+        let mut give = |index, picture: &Picture| {
             stopped = each(index, picture).is_break();
             !stopped
         };

@@ -1,17 +1,19 @@
 //! The two ways through a stream.
 //!
 //! * [`exact`] sends every packet and looks at every frame, with the clock of the command: always right.
-//! * [`sparing`] trusts a [`Prediction`]: it leaves out frames that are neither wanted nor needed, and stops behind the last one. It checks
+//! * [`sparing`] trusts a [`Prediction`]: it leaves out frames that are neither wanted nor needed (see [`super::plan`]). It checks
 //!   what comes out against the prediction and gives up at the first sign that the prediction is wrong.
 
-use ffmpeg_next::codec::packet::{Mut, Ref};
+use ffmpeg_next::codec::packet::Ref;
 use ffmpeg_next::{Packet, ffi, frame};
 
 use super::clock::Clock;
 use super::container::{Container, Packets};
 use super::convert::Shape;
 use super::decoder::{Decoder, Step};
+use super::plan::{Action, plan};
 use super::predict::{Entry, Prediction};
+use super::role::Roles;
 use crate::MediaError;
 
 /// A frame of the exact pass.
@@ -167,9 +169,8 @@ pub(crate) fn sparing(
     each: &mut dyn FnMut(usize, &frame::Video) -> Result<bool, MediaError>,
 ) -> Result<Verdict, MediaError> {
     let wanted_times: Vec<i64> = wanted.iter().map(|&i| prediction.times[i]).collect();
-    let is_wanted = |pts: Option<i64>| pts.is_some_and(|t| wanted_times.binary_search(&t).is_ok());
-    // A change of size needs a key frame, so behind the last of both nothing can matter.
-    let Some(last) = entries.iter().rposition(|e| e.key || is_wanted(e.pts)) else { return Ok(Verdict::Done) };
+    let actions = plan(entries, |entry| entry.pts.is_some_and(|t| wanted_times.binary_search(&t).is_ok()));
+    let Some(last) = actions.iter().rposition(|a| *a != Action::Drop) else { return Ok(Verdict::Done) };
     let may_skip = container.facts.codec == ffi::AVCodecID::AV_CODEC_ID_H264;
 
     let mut pass = Sparing {
@@ -183,19 +184,24 @@ pub(crate) fn sparing(
         each,
     };
     let mut end = None;
-    let mut number = 0;
+    let mut actions = actions[..=last].iter();
     packets.replay(|packet| {
-        if number > last {
-            return Ok(false);
+        let Some(&action) = actions.next() else { return Ok(false) };
+        if action == Action::Drop {
+            return Ok(true);
         }
-        number += 1;
-        pass.decoder.skip_unreferenced(may_skip && !is_wanted(packet.pts()));
-        end = if pass.decoder.send(packet).is_err() { Some(Verdict::Mistaken) } else { pass.receive()? };
+        if action == Action::Anew {
+            end = pass.finish()?;
+            pass.decoder.begin_anew();
+        }
+        if end.is_none() {
+            pass.decoder.skip_unreferenced(may_skip && action != Action::Decode);
+            end = if pass.decoder.send(packet).is_err() { Some(Verdict::Mistaken) } else { pass.receive()? };
+        }
         Ok(end.is_none())
     })?;
     if end.is_none() {
-        pass.decoder.send_end();
-        end = pass.receive()?;
+        end = pass.finish()?;
     }
     Ok(end.unwrap_or(if pass.next_wanted == wanted.len() { Verdict::Done } else { Verdict::Mistaken }))
 }
@@ -212,6 +218,12 @@ struct Sparing<'a> {
 }
 
 impl Sparing<'_> {
+    /// Takes all that is left in the decoder; a verdict if the pass is over.
+    fn finish(&mut self) -> Result<Option<Verdict>, MediaError> {
+        self.decoder.send_end();
+        self.receive()
+    }
+
     /// Takes what the decoder has; a verdict if the pass is over.
     fn receive(&mut self) -> Result<Option<Verdict>, MediaError> {
         loop {
@@ -245,30 +257,34 @@ impl Sparing<'_> {
 }
 
 impl Entry {
-    /// What the container says of this packet.
+    /// What the container and its own bytes say of this packet.
     #[expect(unsafe_code, reason = "the binding hides the discard flag and the duration's sign")]
-    pub(crate) fn of(packet: &Packet) -> Self {
+    pub(crate) fn of(packet: &Packet, roles: &mut Roles) -> Self {
         // SAFETY: the packet lives as long as the borrow.
         let raw = unsafe { &*packet.as_ptr() };
         let flag = |bit: i32| raw.flags & bit != 0;
+        let key = flag(ffi::AV_PKT_FLAG_KEY);
+        let renewed = has_side_data(packet, ffi::AVPacketSideDataType::AV_PKT_DATA_NEW_EXTRADATA);
         Entry {
             pts: packet.pts(),
             dts: packet.dts(),
             duration: raw.duration.max(0),
             size: packet.size(),
-            key: flag(ffi::AV_PKT_FLAG_KEY),
+            key,
             discard: flag(ffi::AV_PKT_FLAG_DISCARD),
             corrupt: flag(ffi::AV_PKT_FLAG_CORRUPT),
+            role: roles.next(packet.data().unwrap_or_default(), key, renewed),
         }
     }
 }
 
 /// Whether the container marks the packet's payload as encrypted.
+pub(crate) fn encrypted(packet: &Packet) -> bool {
+    has_side_data(packet, ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INFO)
+}
+
 #[expect(unsafe_code, reason = "the binding's iterator panics on side data newer than itself")]
-pub(crate) fn encrypted(packet: &mut Packet) -> bool {
+fn has_side_data(packet: &Packet, kind: ffi::AVPacketSideDataType) -> bool {
     // SAFETY: the packet lives as long as the borrow; only the presence of the side data is looked at.
-    unsafe {
-        let kind = ffi::AVPacketSideDataType::AV_PKT_DATA_ENCRYPTION_INFO;
-        !ffi::av_packet_get_side_data(packet.as_mut_ptr(), kind, std::ptr::null_mut()).is_null()
-    }
+    unsafe { !ffi::av_packet_get_side_data(packet.as_ptr(), kind, std::ptr::null_mut()).is_null() }
 }

@@ -8,6 +8,7 @@ use contract::{FrameTime, TimeBase, Timeline};
 
 use super::clock::{Clock, MICRO, rescale};
 use super::container::Facts;
+use super::role::Role;
 
 /// What the container says of one packet.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ pub(crate) struct Entry {
     /// Decoded but not shown: cut away by an edit list.
     pub(crate) discard: bool,
     pub(crate) corrupt: bool,
+    /// What it is to the other packets.
+    pub(crate) role: Role,
 }
 
 /// The frames that will come out of the decoder.
@@ -112,7 +115,17 @@ mod tests {
     use super::*;
 
     fn entry(pts: i64, dts: i64) -> Entry {
-        Entry { pts: Some(pts), dts: Some(dts), duration: 3600, size: 9, key: false, discard: false, corrupt: false }
+        let role = Role::default();
+        Entry {
+            pts: Some(pts),
+            dts: Some(dts),
+            duration: 3600,
+            size: 9,
+            key: false,
+            discard: false,
+            corrupt: false,
+            role,
+        }
     }
 
     fn plain() -> Vec<Entry> {
