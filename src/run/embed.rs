@@ -67,7 +67,7 @@ impl<'a> Encoding<'a> {
     /// Whether the pictures of all lanes go to one thread, which fills batches across clips.
     pub fn is_across(&self, encoder: &Encoder) -> bool {
         match self.batching {
-            Batching::Auto => !encoder.is_cpu(),
+            Batching::Auto => !encoder.backend().is_cpu(),
             Batching::Clip => false,
             Batching::Across => true,
         }
