@@ -19,7 +19,7 @@ pub mod video;
 
 pub use error::MediaError;
 pub use file::MediaFile;
-pub use libav::{LibavVersions, libav_versions};
+pub use libav::{LIBAV, LibavVersions};
 pub use sound::{sound, sound_of};
 pub use video::{Outcome, Video, VideoInfo};
 
