@@ -1,4 +1,4 @@
-//! The encoder thread: pixels from all workers in, full batches through the model, embeddings of whole clips out.
+//! The encoder thread of a GPU: windows from all lanes in, full batches through the model, embeddings of whole clips out.
 //!
 //! Batches are filled across clips, so that short clips do not leave the device idle. What an item's embedding is does not
 //! depend on its batch: `encode_clip::Encoder` promises that, and tests hold it to it.
@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use contract::Failure;
 use crossbeam_channel::{Receiver, Sender};
+use encode_clip::Threads;
 
 use crate::error::{Error, Result};
 use crate::key::{Content, Key};
@@ -17,19 +18,19 @@ use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 /// than its packets said.
 pub type Attempt = (usize, u32);
 
-/// What workers send. The frames of an attempt come in order and before its end.
+/// What lanes send. The frames of an attempt come in order and before its end.
 #[derive(Debug)]
 pub enum ToEncoder {
-    /// One preprocessed picture, `[3][S][S]`.
+    /// One resized picture, `[S][S][3]`.
     Frame {
         /// Whose it is.
         attempt: Attempt,
-        /// Its pixels.
-        pixels: Vec<f32>,
+        /// Its bytes.
+        window: Vec<u8>,
     },
     /// The pictures of this attempt are worth nothing; another follows.
     Abandon(Attempt),
-    /// The item has no more frames: their times, or why it failed.
+    /// The item has no more frames, and these are their times.
     End {
         /// Whose.
         attempt: Attempt,
@@ -38,7 +39,7 @@ pub enum ToEncoder {
         /// The content that the key was made of.
         content: Content,
         /// Seconds of each picture.
-        times: Result<Vec<f64>, Failure>,
+        times: Vec<f64>,
     },
 }
 
@@ -61,13 +62,13 @@ pub fn run(
     inbox: &Receiver<ToEncoder>,
     to_writer: &Sender<ToWriter>,
 ) -> Result<()> {
-    let mut batch = Batch { attempts: Vec::new(), pixels: Vec::new() };
+    let mut batch = Batch { attempts: Vec::new(), windows: Vec::new() };
     let mut open: HashMap<Attempt, Open> = HashMap::new();
     for message in inbox {
         match message {
-            ToEncoder::Frame { attempt, pixels } => {
+            ToEncoder::Frame { attempt, window } => {
                 batch.attempts.push(attempt);
-                batch.pixels.extend_from_slice(&pixels);
+                batch.windows.extend_from_slice(&window);
                 open.entry(attempt).or_default();
                 if batch.attempts.len() == batch_size {
                     let ready = batch.encode(encoder, &mut open)?;
@@ -76,14 +77,9 @@ pub fn run(
             }
             // Its frames in the batch are computed with the others and dropped.
             ToEncoder::Abandon(attempt) => drop(open.remove(&attempt)),
-            ToEncoder::End { attempt, key, content, times: Ok(times) } => {
+            ToEncoder::End { attempt, key, content, times } => {
                 open.entry(attempt).or_default().end = Some((key, content, times));
                 send_complete(clip, stage, &mut open, &[attempt], to_writer)?;
-            }
-            ToEncoder::End { attempt, key, content, times: Err(failure) } => {
-                open.remove(&attempt);
-                let item = attempt.0;
-                send(stage, Finished { item, key, content, outcome: Outcome::Computed(Err(failure)) }, to_writer)?;
             }
         }
     }
@@ -94,8 +90,8 @@ pub fn run(
 struct Batch {
     /// Whose each picture is.
     attempts: Vec<Attempt>,
-    /// `[attempts.len()][3][S][S]`
-    pixels: Vec<f32>,
+    /// `[attempts.len()][S][S][3]`
+    windows: Vec<u8>,
 }
 
 impl Batch {
@@ -107,7 +103,7 @@ impl Batch {
             if self.attempts.is_empty() {
                 return Ok(touched);
             }
-            match encoder.encode(&self.pixels, self.attempts.len()) {
+            match encoder.encode(&self.windows, self.attempts.len(), Threads::All) {
                 Ok(embeddings) => break embeddings,
                 // One picture overflowed in half precision: that costs its item, not its batch mates.
                 Err(error @ encode_clip::Error::NotFinite { row, .. }) => {
@@ -123,7 +119,7 @@ impl Batch {
                 entry.done += 1;
             }
         }
-        self.pixels.clear();
+        self.windows.clear();
         self.attempts.clear();
         Ok(touched)
     }
@@ -136,9 +132,9 @@ impl Batch {
         if let Some(entry) = open.get_mut(&expelled) {
             entry.failed = Some(failure.clone());
         }
-        let width = self.pixels.len() / self.attempts.len();
-        let kept = self.pixels.chunks_exact(width).zip(&self.attempts).filter(|(_, attempt)| **attempt != expelled);
-        self.pixels = kept.flat_map(|(pixels, _)| pixels).copied().collect();
+        let size = self.windows.len() / self.attempts.len();
+        let kept = self.windows.chunks_exact(size).zip(&self.attempts).filter(|(_, attempt)| **attempt != expelled);
+        self.windows = kept.flat_map(|(window, _)| window).copied().collect();
         self.attempts.retain(|attempt| *attempt != expelled);
     }
 }

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::Instant;
 use std::{env, fs};
 
-use encode_clip::{Checkpoint, DeviceChoice, Encoder, Params};
+use encode_clip::{Checkpoint, DeviceChoice, Encoder, Params, Threads};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spec = Params { precision, ..Params::default() }.resolve()?;
     let encoder = Encoder::load(&checkpoint, &spec, device, n)?;
     let start = Instant::now();
-    let embeddings = encoder.encode(&pixels, n)?;
+    let embeddings = encoder.encode_pixels(&pixels, n, Threads::All)?;
     eprintln!(
         "{n} pictures in {:.2} s on {}; {} parameters",
         start.elapsed().as_secs_f64(),

@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use clip::image::patchify;
 use clip::{Backend, Checkpoint, DeviceChoice, ImageTower, VisionConfig};
 
+use crate::preprocess::Normalize;
 use crate::{Error, Precision, Spec};
 
 /// Pictures per pass through the network on a CPU. Fixed, since the matrix kernel's order of summation may follow the number of
@@ -15,8 +16,18 @@ const CPU_BLOCK: usize = 8;
 /// The same on a CUDA device, whose library chooses kernels by shape.
 const CUDA_BLOCK: usize = 32;
 
-/// A loaded network. Shared between threads freely; one call keeps all cores busy by itself.
+/// Who computes a call on a CPU; a CUDA device does not care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// The calling thread alone: several may call at once, which wastes nothing on waiting for each other.
+    One,
+    /// All threads of the rayon pool that the call is made in.
+    All,
+}
+
+/// A loaded network. Shared between threads freely.
 pub struct Encoder {
+    normalize_pixels: Normalize,
     tower: ImageTower,
     config: VisionConfig,
     device: Device,
@@ -52,10 +63,23 @@ impl Encoder {
             }));
         }
         let config = checkpoint.config().clone();
+        let normalize_pixels = Normalize::new(checkpoint, spec.preprocessing)?;
         let (tower, unexpected) = ImageTower::load(checkpoint, &opened, dtype)?;
         let block = if opened.is_cpu() { CPU_BLOCK } else { CUDA_BLOCK };
         let (normalize, device) = (spec.normalize, opened);
-        Ok(Encoder { tower, config, device, dtype, precision, normalize, block, batch_size, backend, unexpected })
+        Ok(Encoder {
+            normalize_pixels,
+            tower,
+            config,
+            device,
+            dtype,
+            precision,
+            normalize,
+            block,
+            batch_size,
+            backend,
+            unexpected,
+        })
     }
 
     /// Values of one embedding.
@@ -83,8 +107,19 @@ impl Encoder {
         &self.unexpected
     }
 
-    /// The embeddings `[n, D]` of `n` prepared pictures `[n, 3, S, S]`, `n` at most the batch size.
-    pub fn encode(&self, pixels: &[f32], n: usize) -> Result<Vec<f32>, Error> {
+    /// The embeddings `[n, D]` of `n` pictures as [`crate::Preprocess::crop`] leaves them, `[n, S, S, 3]` bytes, `n` at most the batch size.
+    pub fn encode(&self, windows: &[u8], n: usize, threads: Threads) -> Result<Vec<f32>, Error> {
+        let values = 3 * self.config.image_size * self.config.image_size;
+        assert_eq!(windows.len(), n * values, "resized pictures");
+        let mut pixels = vec![0.0; windows.len()];
+        for (window, pixels) in windows.chunks_exact(values).zip(pixels.chunks_exact_mut(values)) {
+            self.normalize_pixels.apply(window, pixels);
+        }
+        self.encode_pixels(&pixels, n, threads)
+    }
+
+    /// The same of pictures that are normalised already, `[n, 3, S, S]`.
+    pub fn encode_pixels(&self, pixels: &[f32], n: usize, _threads: Threads) -> Result<Vec<f32>, Error> {
         let side = self.config.image_size;
         assert!(n <= self.batch_size, "{n} pictures in a batch of {}", self.batch_size);
         assert_eq!(pixels.len(), n * 3 * side * side, "prepared pictures");

@@ -31,7 +31,7 @@
 //! attention masks.
 //!
 //! **Pictures.** ✅ any size from 1×1, upscaled where needed; transparency by Pillow's rules
-//! ([`Preprocess::apply_rgba`]). ❌ colour profiles, EXIF orientation: the bytes are taken as sRGB, upright.
+//! ([`Preprocess::crop_rgba`]). ❌ colour profiles, EXIF orientation: the bytes are taken as sRGB, upright.
 //!
 //! **History of `version`.** 1: first.
 
@@ -44,8 +44,8 @@ use half::f16;
 use serde::{Deserialize, Serialize};
 
 pub use clip::{Backend, Checkpoint, DeviceChoice, ModelInfo};
-pub use encoder::Encoder;
-pub use preprocess::{Order, Preprocess};
+pub use encoder::{Encoder, Threads};
+pub use preprocess::{Normalize, Order, Preprocess, Recipe};
 
 /// The declaration of this stage.
 pub const DECL: Decl = Decl {

@@ -1,4 +1,4 @@
-//! From a picture of any size to the normalised input of a checkpoint.
+//! From a picture of any size to the input of a checkpoint: resized and cropped bytes, and what each byte is normalised to.
 
 use clip::Checkpoint;
 use clip::checkpoint::PREPROCESSING;
@@ -27,7 +27,7 @@ pub enum Order {
 }
 
 /// What the resized picture is before the crop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Resize {
     /// The shorter side gets this length, the longer one keeps the ratio, rounded down.
     ShortestEdge(usize),
@@ -36,7 +36,7 @@ enum Resize {
 }
 
 /// The preprocessing that belongs to a checkpoint.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreprocessorConfig {
     resize: Resize,
     crop: Option<(usize, usize)>,
@@ -56,6 +56,15 @@ impl PreprocessorConfig {
             rescale_factor: 1.0 / 255.0,
             mean: MEAN,
             std: STD,
+        }
+    }
+
+    /// What a checkpoint says, or else, in OpenAI's order, OpenAI's constants.
+    fn for_order(checkpoint: &Checkpoint, order: Order) -> Result<PreprocessorConfig, Error> {
+        match (Self::of(checkpoint)?, order) {
+            (Some(config), _) => Ok(config),
+            (None, Order::OpenAi) => Ok(Self::openai(checkpoint.config().image_size)),
+            (None, Order::Hf) => Err(Error::NoPreprocessor),
         }
     }
 
@@ -158,31 +167,46 @@ impl Keys {
     }
 }
 
+/// What a [`Preprocess`] is made of, as plain data: another process can prepare the pictures of a checkpoint that it never sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    order: Order,
+    side: usize,
+    config: PreprocessorConfig,
+}
+
+impl Recipe {
+    /// The preprocessing that `checkpoint` asks for, its steps in this order.
+    ///
+    /// Size, mean, standard deviation and filter are those of the checkpoint's `preprocessor_config.json`: they belong to
+    /// the weights. Without that file [`Order::OpenAi`] uses OpenAI's constants, as their code does; [`Order::Hf`] is an error.
+    /// So is what this stage cannot do.
+    pub fn new(checkpoint: &Checkpoint, order: Order) -> Result<Recipe, Error> {
+        let config = PreprocessorConfig::for_order(checkpoint, order)?;
+        let recipe = Recipe { order, side: checkpoint.config().image_size, config };
+        Preprocess::of(&recipe).map(|_| recipe)
+    }
+}
+
 /// Prepares pictures for one checkpoint; owns its buffers, one per worker.
 pub struct Preprocess {
     order: Order,
     config: PreprocessorConfig,
     side: usize,
-    /// The normalised value of each byte, by channel.
-    table: [[f32; 256]; 3],
     resizer: Resizer,
     premultiplied: Vec<u8>,
     window: Vec<u8>,
 }
 
 impl Preprocess {
-    /// The preprocessing that `checkpoint` asks for, its steps in this order.
-    ///
-    /// Size, mean, standard deviation and filter are those of the checkpoint's `preprocessor_config.json`: they belong to
-    /// the weights. Without that file [`Order::OpenAi`] uses OpenAI's constants, as their code does; [`Order::Hf`] is an error.
+    /// [`Recipe::new`], ready to be used.
     pub fn new(checkpoint: &Checkpoint, order: Order) -> Result<Preprocess, Error> {
-        let side = checkpoint.config().image_size;
-        let config = match (PreprocessorConfig::of(checkpoint)?, order) {
-            (Some(config), _) => config,
-            (None, Order::OpenAi) => PreprocessorConfig::openai(side),
-            (None, Order::Hf) => return Err(Error::NoPreprocessor),
-        };
-        Self::with_config(config, side, order)
+        Self::of(&Recipe::new(checkpoint, order)?)
+    }
+
+    /// What the recipe says.
+    pub fn of(recipe: &Recipe) -> Result<Preprocess, Error> {
+        Self::with_config(recipe.config.clone(), recipe.side, recipe.order)
     }
 
     fn with_config(config: PreprocessorConfig, side: usize, order: Order) -> Result<Preprocess, Error> {
@@ -211,10 +235,9 @@ impl Preprocess {
                 "`preprocessing = \"openai\"` divides by 255, but rescale_factor is another; use \"hf\"".into(),
             );
         }
-        let table = std::array::from_fn(|c| std::array::from_fn(|byte| normalised(&config, order, c, byte as u8)));
         let resizer = Resizer::new(config.filter);
         let window = vec![0; side * side * 3];
-        Ok(Preprocess { order, config, side, table, resizer, premultiplied: Vec::new(), window })
+        Ok(Preprocess { order, config, side, resizer, premultiplied: Vec::new(), window })
     }
 
     /// Side S of the prepared picture in pixels.
@@ -222,26 +245,7 @@ impl Preprocess {
         self.side
     }
 
-    /// Values of one prepared picture: `3 * S * S`.
-    pub fn values(&self) -> usize {
-        3 * self.side * self.side
-    }
-
-    /// Prepares a picture: `out` becomes `[3][S][S]`, normalised.
-    pub fn apply(&mut self, picture: &Picture, out: &mut [f32]) -> Result<(), Error> {
-        self.crop(picture)?;
-        self.normalise(out);
-        Ok(())
-    }
-
-    /// Prepares a picture with transparency: `rgba` is `[height][width][4]`, alpha not premultiplied.
-    pub fn apply_rgba(&mut self, width: usize, height: usize, rgba: &[u8], out: &mut [f32]) -> Result<(), Error> {
-        self.crop_rgba(width, height, rgba)?;
-        self.normalise(out);
-        Ok(())
-    }
-
-    /// The resized and cropped picture before it is normalised: `[S][S][3]` bytes.
+    /// The resized and cropped picture, not yet normalised: `[S][S][3]` bytes.
     pub fn crop(&mut self, picture: &Picture) -> Result<&[u8], Error> {
         let Picture { width, height, rgb } = picture;
         let (horizontal, vertical) = self.axes(*width, *height, rgb.len(), 3)?;
@@ -297,11 +301,26 @@ impl Preprocess {
             Order::OpenAi => margin / 2 + usize::from(margin % 4 == 3),
         }
     }
+}
 
-    fn normalise(&self, out: &mut [f32]) {
-        assert_eq!(out.len(), self.values(), "one prepared picture");
-        for ((plane, table), c) in out.chunks_exact_mut(self.side * self.side).zip(&self.table).zip(0..) {
-            for (value, pixel) in plane.iter_mut().zip(self.window.chunks_exact(3)) {
+/// The normalised value of each byte, by channel: what the network is given of a resized picture.
+pub struct Normalize([[f32; 256]; 3]);
+
+impl Normalize {
+    /// The normalisation that `checkpoint` asks for, in the arithmetic of this order.
+    pub fn new(checkpoint: &Checkpoint, order: Order) -> Result<Normalize, Error> {
+        Ok(Self::with_config(&PreprocessorConfig::for_order(checkpoint, order)?, order))
+    }
+
+    fn with_config(config: &PreprocessorConfig, order: Order) -> Normalize {
+        Normalize(std::array::from_fn(|c| std::array::from_fn(|byte| normalised(config, order, c, byte as u8))))
+    }
+
+    /// `window` `[S][S][3]` as `[3][S][S]`.
+    pub fn apply(&self, window: &[u8], out: &mut [f32]) {
+        assert_eq!(out.len(), window.len(), "one picture");
+        for ((plane, table), c) in out.chunks_exact_mut(window.len() / 3).zip(&self.0).zip(0..) {
+            for (value, pixel) in plane.iter_mut().zip(window.chunks_exact(3)) {
                 *value = table[usize::from(pixel[c])];
             }
         }

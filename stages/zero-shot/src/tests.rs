@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clip::{Checkpoint, DeviceChoice, TextEncoder};
 use contract::{Cause, Classify, Picture};
-use encode_clip::{Encoder, Preprocess};
+use encode_clip::{Encoder, Preprocess, Threads};
 use serde::Deserialize;
 
 use super::*;
@@ -43,14 +43,14 @@ struct Chain {
 fn embeddings(checkpoint: &Checkpoint) -> Vec<f32> {
     let spec = encode_clip::Params::default().resolve().unwrap();
     let mut preprocess = Preprocess::new(checkpoint, spec.preprocessing).unwrap();
-    let mut pixels = vec![0.0; 3 * preprocess.values()];
-    for (name, out) in ["gradient", "noise", "stripes"].iter().zip(pixels.chunks_mut(preprocess.values())) {
+    let mut windows = Vec::new();
+    for name in ["gradient", "noise", "stripes"] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/{name}.png"));
         let rgb = image::open(file).unwrap().into_rgb8();
         let picture = Picture { width: rgb.width() as usize, height: rgb.height() as usize, rgb: rgb.into_raw() };
-        preprocess.apply(&picture, out).unwrap();
+        windows.extend_from_slice(preprocess.crop(&picture).unwrap());
     }
-    Encoder::load(checkpoint, &spec, DeviceChoice::Cpu, 3).unwrap().encode(&pixels, 3).unwrap()
+    Encoder::load(checkpoint, &spec, DeviceChoice::Cpu, 3).unwrap().encode(&windows, 3, Threads::All).unwrap()
 }
 
 fn largest_difference(found: &[Vec<f64>], wanted: &[Vec<f64>]) -> f64 {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use candle_core::{Device, Tensor};
 use clip::{Checkpoint, DeviceChoice, TextEncoder, TextTower, Tokenizer};
 use contract::Picture;
-use encode_clip::{Encoder, Order, Params, Preprocess};
+use encode_clip::{Encoder, Normalize, Order, Params, Preprocess, Threads};
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -53,13 +53,13 @@ impl Chain {
         let checkpoint = self.checkpoint();
         let mut preprocess = Preprocess::new(&checkpoint, Order::Hf).unwrap();
         let pictures: Vec<&Picture> = PICTURES.1.iter().step_by(self.every).collect();
-        let mut pixels = vec![0.0; pictures.len() * preprocess.values()];
-        for (out, picture) in pixels.chunks_exact_mut(preprocess.values()).zip(&pictures) {
-            preprocess.apply(&(self.change_picture)(picture), out).unwrap();
+        let mut windows = Vec::new();
+        for picture in &pictures {
+            windows.extend_from_slice(preprocess.crop(&(self.change_picture)(picture)).unwrap());
         }
         let spec = Params { normalize: true, ..Params::default() }.resolve().unwrap();
         let encoder = Encoder::load(&checkpoint, &spec, DeviceChoice::Cpu, pictures.len()).unwrap();
-        let embeddings = encoder.encode(&pixels, pictures.len()).unwrap();
+        let embeddings = encoder.encode(&windows, pictures.len(), Threads::All).unwrap();
         embeddings.chunks_exact(encoder.dimension()).map(<[f32]>::to_vec).collect()
     }
 
@@ -125,10 +125,12 @@ fn the_trainer_and_the_stages_compute_the_same() {
     let theirs_texts = theirs.encode(&texts).unwrap();
     let ours_texts = model.embed_texts(&ids).unwrap().to_vec2::<f32>().unwrap();
     let mut preprocess = Preprocess::new(&checkpoint, Order::Hf).unwrap();
-    let mut pixels = vec![0.0; preprocess.values()];
+    let normalize = Normalize::new(&checkpoint, Order::Hf).unwrap();
+    let side = preprocess.side();
+    let mut pixels = vec![0.0; 3 * side * side];
     let mut ours_pictures = Vec::new();
     for picture in PICTURES.1.iter().step_by(125) {
-        preprocess.apply(picture, &mut pixels).unwrap();
+        normalize.apply(preprocess.crop(picture).unwrap(), &mut pixels);
         let (patch, grid) = (model.shape.patch, model.shape.image / model.shape.patch);
         let mut patches = vec![0.0; pixels.len()];
         clip::image::patchify(&pixels, model.shape.image, patch, &mut patches);

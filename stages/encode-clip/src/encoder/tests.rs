@@ -28,7 +28,7 @@ fn equals_transformers() {
         let encoder = load(&fixture::checkpoint(name), 3).unwrap();
         let pixels = fixture::floats(&fixture::checkpoint(name).join("pixels.f32"));
         let wanted = fixture::floats(&fixture::checkpoint(name).join("features.f32"));
-        let error = relative_error(&encoder.encode(&pixels, 3).unwrap(), &wanted);
+        let error = relative_error(&encoder.encode_pixels(&pixels, 3, Threads::All).unwrap(), &wanted);
         eprintln!("{name}: largest error {error:.1e} of the largest value");
         assert!(error < 5e-6, "{name}: {error}");
         assert!(encoder.unexpected_tensors().is_empty());
@@ -46,13 +46,13 @@ fn bytes_do_not_depend_on_batch_mates_position_or_batch_size() {
     let len = 3 * 32 * 32;
     let picture =
         |seed: u64| -> Vec<f32> { (0..len as u64).map(|n| fixture::uniform(seed * 1_000_003 + n) * 4.0).collect() };
-    let alone = encoder.encode(&picture(0), 1).unwrap();
+    let alone = encoder.encode_pixels(&picture(0), 1, Threads::All).unwrap();
     assert!(alone.iter().any(|v| v.abs() > 0.1));
     for n in [1, 2, 3, 7, 8, 9, 16, 17, 19] {
         for position in 0..n {
             let mut pixels: Vec<f32> = (1..=n as u64).flat_map(|mate| picture(mate + 31 * n as u64)).collect();
             pixels[position * len..][..len].copy_from_slice(&picture(0));
-            let found = encoder.encode(&pixels, n).unwrap();
+            let found = encoder.encode_pixels(&pixels, n, Threads::All).unwrap();
             assert_eq!(found.len(), n * 64);
             let same = found[position * 64..][..64].iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "position {position} of {n}");
@@ -61,7 +61,7 @@ fn bytes_do_not_depend_on_batch_mates_position_or_batch_size() {
     // Mates that overflow the network to infinity stay among themselves.
     let mut pixels = vec![f32::MAX; 8 * len];
     pixels[5 * len..6 * len].copy_from_slice(&picture(0));
-    assert!(matches!(encoder.encode(&pixels, 8), Err(Error::NotFinite { row: 0, .. })));
+    assert!(matches!(encoder.encode_pixels(&pixels, 8, Threads::All), Err(Error::NotFinite { row: 0, .. })));
 }
 
 /// The digest of some embeddings, printed for `bytes_do_not_depend_on_the_number_of_threads`, which runs this in processes of its own.
@@ -75,7 +75,7 @@ fn digest() -> blake3::Hash {
     fixture::random_checkpoint(folder.path(), MIDDLE, 64);
     let encoder = load(folder.path(), 11).unwrap();
     let pixels: Vec<f32> = (0..11 * 3 * 32 * 32).map(|n| fixture::uniform(n) * 4.0).collect();
-    let embeddings = encoder.encode(&pixels, 11).unwrap();
+    let embeddings = encoder.encode_pixels(&pixels, 11, Threads::All).unwrap();
     let bytes: Vec<u8> = embeddings.iter().flat_map(|v| v.to_le_bytes()).collect();
     blake3::hash(&bytes)
 }
@@ -101,7 +101,7 @@ fn unit_length_on_request() {
     let encoder = Encoder::load(&checkpoint, &spec, DeviceChoice::Cpu, 3).unwrap();
     let pixels = fixture::floats(&fixture::checkpoint("tiny-quick-gelu/pixels.f32"));
     let raw = fixture::floats(&fixture::checkpoint("tiny-quick-gelu/features.f32"));
-    for (unit, raw) in encoder.encode(&pixels, 3).unwrap().chunks(24).zip(raw.chunks(24)) {
+    for (unit, raw) in encoder.encode_pixels(&pixels, 3, Threads::All).unwrap().chunks(24).zip(raw.chunks(24)) {
         let norm = raw.iter().map(|v| v * v).sum::<f32>().sqrt();
         let wanted: Vec<f32> = raw.iter().map(|v| v / norm).collect();
         assert!(relative_error(unit, &wanted) < 5e-6);
@@ -112,7 +112,7 @@ fn unit_length_on_request() {
 #[test]
 fn nothing_in_is_nothing_out() {
     let encoder = load(&fixture::checkpoint("tiny-gelu"), 3).unwrap();
-    assert!(encoder.encode(&[], 0).unwrap().is_empty());
+    assert!(encoder.encode_pixels(&[], 0, Threads::All).unwrap().is_empty());
     assert_eq!((encoder.dimension(), encoder.batch_size()), (20, 3));
 }
 
@@ -142,7 +142,10 @@ fn cuda_equals_transformers() {
         let spec = Params { precision, ..Params::default() }.resolve().unwrap();
         match Encoder::load(&checkpoint, &spec, DeviceChoice::Cuda(0), 3) {
             Ok(encoder) => {
-                assert!(relative_error(&encoder.encode(&pixels, 3).unwrap(), &wanted) < tolerance, "{precision:?}");
+                assert!(
+                    relative_error(&encoder.encode_pixels(&pixels, 3, Threads::All).unwrap(), &wanted) < tolerance,
+                    "{precision:?}"
+                );
             }
             Err(error) => eprintln!("skipped: cuda_equals_transformers ({error})"),
         }
