@@ -14,8 +14,6 @@ use std::time::Instant;
 
 use contract::Sound;
 use log_mel::{LogMel, Params, Preset, Spec};
-use rustfft::FftPlanner;
-use rustfft::num_complex::Complex32;
 
 const SECONDS: usize = 10;
 
@@ -89,32 +87,6 @@ fn noise(rate: u32, channels: usize) -> Sound {
     Sound { sample_rate: rate, channels, samples }
 }
 
-/// The transforms of a clip and nothing else.
-struct Bare {
-    frames: usize,
-    fft: std::sync::Arc<dyn rustfft::Fft<f32>>,
-    bins: Vec<Complex32>,
-    scratch: Vec<Complex32>,
-}
-
-impl Bare {
-    fn new(spec: &Spec) -> Bare {
-        let fft = FftPlanner::new().plan_fft_forward(spec.n_fft / 2);
-        let frames = 1 + SECONDS * spec.sample_rate as usize / spec.hop_length;
-        let bins = (0..fft.len()).map(|i| Complex32::new((i as f32).sin(), (i as f32).cos())).collect();
-        Bare { frames, bins, scratch: vec![Complex32::ZERO; fft.get_inplace_scratch_len()], fft }
-    }
-
-    fn run(&mut self) {
-        for _ in 0..self.frames {
-            self.fft.process_with_scratch(&mut self.bins, &mut self.scratch);
-            // Every transform multiplies by up to 512: kept from becoming infinite, at less than it costs to load a frame.
-            self.bins.iter_mut().for_each(|z| *z *= 0.04);
-        }
-        black_box(&self.bins);
-    }
-}
-
 fn main() {
     let rounds = std::env::var("BENCH_ROUNDS").ok().and_then(|v| v.parse().ok()).unwrap_or(31);
     let python = std::env::var_os("PIPELINE_PEER_PYTHON");
@@ -127,7 +99,8 @@ fn main() {
         [("reference", Preset::Reference), ("panns", Preset::Panns), ("efficientat", Preset::EfficientAt)]
     {
         let spec = Params { preset, ..Params::default() }.resolve().expect("a preset");
-        let (mut stage, mut bare) = (LogMel::new(&spec).expect("a spec"), Bare::new(&spec));
+        let mut stage = LogMel::new(&spec).expect("a spec");
+        let frames = 1 + SECONDS * spec.sample_rate as usize / spec.hop_length;
         let mut peers = python.as_ref().map(|python| Peers::start(python, &spec));
         let versions = peers.as_mut().map(Peers::line);
         let (clip, recording) = (noise(spec.sample_rate, 1), noise(48_000, 2));
@@ -136,7 +109,7 @@ fn main() {
             let compute = |stage: &mut LogMel, sound: &Sound| {
                 black_box(stage.compute(sound).expect("a clip"));
             };
-            let mut row = vec![timed(4, || compute(&mut stage, &clip)), timed(4, || bare.run())];
+            let mut row = vec![timed(4, || compute(&mut stage, &clip)), timed(4, || stage.transform_only(frames))];
             row.push(timed(2, || compute(&mut stage, &recording)));
             if let Some(peers) = &mut peers {
                 row.extend([peers.time("librosa"), peers.time("torchaudio")]);

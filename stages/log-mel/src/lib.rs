@@ -219,6 +219,11 @@ impl LogMel {
         self.filters.empty_bands()
     }
 
+    /// The transforms of `frames` frames and nothing else, which no log-mel can do without: what [`LogMel::compute`] is measured against.
+    pub fn transform_only(&mut self, frames: usize) {
+        self.spectrum.transform_only(frames);
+    }
+
     /// The spectrogram of one clip.
     pub fn compute(&mut self, sound: &Sound) -> Result<Rows, Error> {
         self.instructions.run(Mix { sound, how: self.spec.mono, mono: &mut self.mono })?;
@@ -250,7 +255,9 @@ impl LogMel {
             levels: &mut levels,
         });
         if let Some(limit) = self.level.limit(top) {
-            levels.iter_mut().for_each(|v| *v = v.max(limit));
+            for v in &mut levels {
+                *v = v.max(limit);
+            }
         }
         let values = match self.spec.dtype {
             Dtype::F32 => Values::F32(levels),

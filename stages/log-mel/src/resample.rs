@@ -135,7 +135,7 @@ impl Resampler {
         for ((out, z), weight) in self.after.iter_mut().zip(&self.before).zip(&self.filter) {
             *out = z * weight;
         }
-        self.after[kept..m - kept + 1].fill(Complex64::ZERO);
+        self.after[kept..=m - kept].fill(Complex64::ZERO);
         // The negative frequencies, from -(kept - 1) to -1.
         let negative = self.before[n - kept + 1..].iter().zip(self.filter[1..].iter().rev());
         for (out, (z, weight)) in self.after[m - kept + 1..].iter_mut().zip(negative) {

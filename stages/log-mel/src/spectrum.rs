@@ -45,7 +45,9 @@ impl Spectrum {
         let fft = instructions.transform(if even { n / 2 } else { n }, false);
         let mut window = window(spec.window, spec.win_length, n);
         if even {
-            window.iter_mut().for_each(|w| *w *= 0.5);
+            for w in &mut window {
+                *w *= 0.5;
+            }
         }
         let pairs = if even { (n / 2 - 1) / 2 } else { 0 };
         let angle = |k: usize| -std::f64::consts::TAU * k as f64 / n as f64;
@@ -98,6 +100,18 @@ impl Spectrum {
     /// Samples are multiplied by `scale` from now on; no pass over them, since the window takes it along.
     pub(crate) fn scale(&mut self, scale: f64) {
         self.scaled.iter_mut().zip(&self.window).for_each(|(scaled, w)| *scaled = (w * scale) as f32);
+    }
+
+    /// As many transforms as frames and nothing else.
+    pub(crate) fn transform_only(&mut self, frames: usize) {
+        for _ in 0..frames {
+            self.fft.process_with_scratch(&mut self.bins, &mut self.scratch);
+            // A transform multiplies by up to its length: kept from becoming infinite, at less than it costs to load a frame.
+            let share = 1.0 / (self.bins.len() as f32).sqrt();
+            for z in &mut self.bins {
+                *z *= share;
+            }
+        }
     }
 
     /// Writes `|X[k]|^power`, `k = 0..=n_fft/2`, of frame `t`. What `out` has beyond is left as it is.
@@ -198,9 +212,13 @@ impl Halves {
 #[expect(clippy::float_cmp, reason = "shortcuts for these very values; any other takes the general way")]
 fn raise(energies: &mut [f32], power: f64) {
     if power == 1.0 {
-        energies.iter_mut().for_each(|e| *e = e.sqrt());
+        for e in energies {
+            *e = e.sqrt();
+        }
     } else if power != 2.0 {
-        energies.iter_mut().for_each(|e| *e = e.powf(power as f32 / 2.0));
+        for e in energies {
+            *e = e.powf(power as f32 / 2.0);
+        }
     }
 }
 

@@ -38,6 +38,7 @@ mod decoder;
 mod orient;
 mod passes;
 mod predict;
+mod unconverted;
 
 use std::ops::ControlFlow;
 use std::path::Path;
