@@ -118,20 +118,17 @@ impl Bench {
             .map_err(|e| fail(&e))?;
         timed(&mut self.sum.extract, || {
             let mut video = open_file(&file)?;
-            let outcome = video.decode(&wanted, &mut |_, picture| {
-                pictures.push(picture);
-                ControlFlow::Continue(())
-            })?;
-            // Found out again in the middle, at the cost of decoding twice.
-            if outcome == media::Outcome::Revised {
+            loop {
                 pictures.clear();
-                let again = video.decode(&wanted, &mut |_, picture| {
+                let outcome = video.decode(&wanted, &mut |_, picture| {
                     pictures.push(picture);
                     ControlFlow::Continue(())
                 })?;
-                return Ok(again);
+                // Found out again in the middle, at the cost of decoding twice.
+                if outcome != media::Outcome::Revised {
+                    return Ok(());
+                }
             }
-            Ok(outcome)
         })
         .map_err(|e: media::MediaError| fail(&e))?;
         self.sum.pictures += pictures.len();

@@ -62,7 +62,7 @@ impl Drop for Peers {
     }
 }
 
-/// CPU time of this thread so far, in milliseconds.
+/// CPU time of this thread so far, in milliseconds, as of the last tick of the scheduler: measure many times as long as that.
 fn thread_cpu() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_ascii_whitespace().next()?.parse().ok().map(|ns: f64| ns / 1e6)
@@ -109,8 +109,8 @@ fn main() {
             let compute = |stage: &mut LogMel, sound: &Sound| {
                 black_box(stage.compute(sound).expect("a clip"));
             };
-            let mut row = vec![timed(4, || compute(&mut stage, &clip)), timed(4, || stage.transform_only(frames))];
-            row.push(timed(2, || compute(&mut stage, &recording)));
+            let mut row = vec![timed(40, || compute(&mut stage, &clip)), timed(40, || stage.transform_only(frames))];
+            row.push(timed(20, || compute(&mut stage, &recording)));
             if let Some(peers) = &mut peers {
                 row.extend([peers.time("librosa"), peers.time("torchaudio")]);
             }
