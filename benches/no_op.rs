@@ -1,7 +1,7 @@
 //! What a run with nothing to do costs: `cargo bench --bench no_op [-- ITEMS]` (default 12,291, the size of TAU 2021 development).
 //!
 //! Makes a synthetic data set (tiny files of distinct content), a store that holds every value of it, and then times the
-//! binary: `run all` with nothing to do, `run all --dry-run`, and `status`. Says whether a shard was opened.
+//! binary: `run all` with nothing to do, `run all --dry-run`, `status`, and `--version`, which does nothing at all. Says whether a shard was opened.
 
 #![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
 
@@ -35,7 +35,7 @@ fn main() {
     std::thread::sleep(Duration::from_millis(2_500));
     step("store", || fill_store(folder.path()));
     step("first `run all` (set stages)", || run(folder.path(), &["run", "all"]));
-    for args in [&["run", "all"][..], &["run", "all", "--dry-run"], &["status"]] {
+    for args in [&["run", "all"][..], &["run", "all", "--dry-run"], &["status"], &["--version"]] {
         let mut seconds: Vec<f64> = (0..7)
             .map(|_| {
                 let start = Instant::now();

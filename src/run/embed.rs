@@ -14,6 +14,7 @@ use contract::{Failure, Rows};
 use crossbeam_channel::Sender;
 use encode_clip::{Encoder, Threads};
 
+use crate::config::{Batching, Run};
 use crate::error::{Error, Result};
 use crate::key::{Content, Key};
 use crate::resolve::{ClipScience, refuse};
@@ -25,6 +26,7 @@ pub struct Encoding<'a> {
     clip: &'a ClipScience,
     load: Box<dyn Fn() -> Result<Encoder> + Sync + 'a>,
     batch_size: usize,
+    batching: Batching,
     /// Whether the lanes are all cores that there are.
     lanes_are_cores: bool,
     /// Lanes that have no more clips.
@@ -35,18 +37,14 @@ pub struct Encoding<'a> {
 }
 
 impl<'a> Encoding<'a> {
-    /// The encoder that `load` will give, for calls of at most `batch_size` pictures, shared by this many lanes.
-    pub fn new(
-        clip: &'a ClipScience,
-        batch_size: usize,
-        lanes: usize,
-        load: impl Fn() -> Result<Encoder> + Sync + 'a,
-    ) -> Self {
+    /// The encoder that `load` will give, shared by this many lanes in the way that `run` asks for.
+    pub fn new(clip: &'a ClipScience, run: &Run, lanes: usize, load: impl Fn() -> Result<Encoder> + Sync + 'a) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Encoding {
             clip,
             load: Box::new(load),
-            batch_size,
+            batch_size: run.batch_size,
+            batching: run.batching,
             lanes_are_cores: lanes >= cores,
             resting: AtomicUsize::new(0),
             encoder: OnceLock::new(),
@@ -66,6 +64,15 @@ impl<'a> Encoding<'a> {
         })
     }
 
+    /// Whether the pictures of all lanes go to one thread, which fills batches across clips.
+    pub fn is_across(&self, encoder: &Encoder) -> bool {
+        match self.batching {
+            Batching::Auto => !encoder.backend().is_cpu(),
+            Batching::Clip => false,
+            Batching::Across => true,
+        }
+    }
+
     /// A lane has no more clips.
     pub fn rest(&self) {
         self.resting.fetch_add(1, Ordering::Relaxed);
@@ -79,7 +86,7 @@ impl<'a> Encoding<'a> {
 /// A lane's end of it: the pictures of one clip after the other.
 pub struct Embedder<'a> {
     encoding: &'a Encoding<'a>,
-    to_device: Sender<ToEncoder>,
+    across: Sender<ToEncoder>,
     /// `[waiting][S][S][3]`
     windows: Vec<u8>,
     waiting: usize,
@@ -87,15 +94,15 @@ pub struct Embedder<'a> {
     embeddings: Vec<f32>,
     /// A picture of this clip has no finite embedding.
     failed: Option<Failure>,
-    /// Pictures of this attempt went to the device.
+    /// Pictures of this attempt went to the thread that batches across clips.
     sent: bool,
 }
 
 impl<'a> Embedder<'a> {
-    /// One for a lane; windows for a GPU go `to_device`.
-    pub fn new(encoding: &'a Encoding<'a>, to_device: Sender<ToEncoder>) -> Self {
+    /// One for a lane; `across` goes to the thread that batches across clips.
+    pub fn new(encoding: &'a Encoding<'a>, across: Sender<ToEncoder>) -> Self {
         let (windows, embeddings) = (Vec::new(), Vec::new());
-        Embedder { encoding, to_device, windows, waiting: 0, embeddings, failed: None, sent: false }
+        Embedder { encoding, across, windows, waiting: 0, embeddings, failed: None, sent: false }
     }
 
     /// Takes the next picture of an attempt.
@@ -109,13 +116,13 @@ impl<'a> Embedder<'a> {
     /// What was taken of this attempt is worth nothing; another follows.
     pub fn abandon(&mut self, attempt: Attempt) -> Result<(), Ended> {
         if self.sent {
-            self.to_device.send(ToEncoder::Abandon(attempt))?;
+            self.across.send(ToEncoder::Abandon(attempt))?;
         }
         self.clear();
         Ok(())
     }
 
-    /// The clip has no more pictures, and these are their times: its rows, unless the device's thread makes them.
+    /// The clip has no more pictures, and these are their times: its rows, unless the thread that batches across clips makes them.
     pub fn end(
         &mut self,
         attempt: Attempt,
@@ -128,7 +135,7 @@ impl<'a> Embedder<'a> {
         let embeddings = std::mem::take(&mut self.embeddings);
         self.clear();
         if sent {
-            self.to_device.send(ToEncoder::End { attempt, key, content, times })?;
+            self.across.send(ToEncoder::End { attempt, key, content, times })?;
             return Ok(None);
         }
         Ok(Some(failed.map_or_else(|| self.encoding.clip.rows(embeddings, times), Err)))
@@ -139,10 +146,10 @@ impl<'a> Embedder<'a> {
             return Ok(());
         }
         let encoder = self.encoding.encoder()?;
-        if !encoder.backend().is_cpu() {
+        if self.encoding.is_across(encoder) {
             self.sent = true;
             for window in self.windows.chunks_exact(self.windows.len() / self.waiting) {
-                self.to_device.send(ToEncoder::Frame { attempt, window: window.to_vec() })?;
+                self.across.send(ToEncoder::Frame { attempt, window: window.to_vec() })?;
             }
         } else if self.failed.is_none() {
             match encoder.encode(&self.windows, self.waiting, self.encoding.threads()) {

@@ -1,4 +1,4 @@
-//! The encoder thread of a GPU: windows from all lanes in, full batches through the model, embeddings of whole clips out.
+//! The thread that batches across clips, for a GPU: windows from all lanes in, full batches through the model, embeddings of whole clips out.
 //!
 //! Batches are filled across clips, so that short clips do not leave the device idle. What an item's embedding is does not
 //! depend on its batch: `encode_clip::Encoder` promises that, and tests hold it to it.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! feeder ──tasks──▶ lanes ──────────────────values──────────────────▶ writer (shards)
-//!                   │ ▲ └─windows, only for a GPU─▶ encoder ──values──▶
+//!                   │ ▲ └─windows, for a GPU──────▶ encoder ──values──▶
 //!                   ▼ │
 //!                   media workers, one a lane (processes)
 //! ```
@@ -55,7 +55,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     };
     let load = |clip| load_encoder(clip, config, reporter);
     let encoding = science.clip.as_ref().filter(|_| clip_stage.is_some());
-    let encoding = encoding.map(|clip| Encoding::new(clip, config.run.batch_size, jobs, move || load(clip)));
+    let encoding = encoding.map(|clip| Encoding::new(clip, &config.run, jobs, move || load(clip)));
     let encoding = encoding.as_ref();
 
     let publish_every = Duration::from_secs_f64(config.run.publish_every);
@@ -98,10 +98,11 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
                     Ok(encoder) => encoder,
                     Err(ended) => return give_up(ended, stop),
                 };
-                if encoder.backend().is_cpu() {
-                    return Ok(());
+                if encoding.is_across(encoder) {
+                    encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)
+                } else {
+                    Ok(())
                 }
-                encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)
             }));
         } else {
             drop(encoder_in);

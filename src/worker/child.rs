@@ -24,6 +24,10 @@ const NAME: &str = "pipeline-media";
 /// How much of a worker's last words is kept.
 const LAST_WORDS: usize = 4096;
 
+/// glibc gives the memory of each decoded picture back to the system and asks for it again for the next, and every fresh page costs more
+/// than it took to fill it. A worker keeps what it had: its pictures are of one size for hours. (Other allocators do not know the names.)
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "268435456")];
+
 /// A worker process.
 pub struct MediaWorker {
     process: Child,
@@ -57,6 +61,7 @@ impl MediaWorker {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            .envs(ALLOCATOR)
             // Ctrl-C in a terminal goes to a whole group, and what the workers have begun is to be finished.
             .process_group(0)
             .spawn()

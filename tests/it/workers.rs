@@ -159,13 +159,44 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn a_runner_that_is_killed_leaves_no_worker_behind() {
-    let lab = Lab::new();
-    // Enough that it is not done before it is found.
+/// Enough clips that a run is not done before it is found at work.
+fn more_clips(lab: &Lab) {
     for copy in 0..20 {
         copy_folder(&lab.path("clips/park"), &lab.path(&format!("clips/park{copy}")));
     }
+}
+
+/// Batch systems ask every process of a job to end: the runner then ends in order, and its workers finish what they have begun.
+#[test]
+fn a_request_to_end_that_reaches_the_workers_fails_no_item() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let lab = Lab::new();
+    more_clips(&lab);
+    let args = [&["run"], &STAGES[..], &["--json"]].concat();
+    let runner = lab.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut workers = Vec::new();
+    wait_until("there is a worker", || {
+        workers = children(runner.id(), "pipeline-media");
+        !workers.is_empty()
+    });
+    // Long enough for it to have said that it does not listen to signals.
+    std::thread::sleep(Duration::from_millis(500));
+    for process in workers.iter().chain([&runner.id()]) {
+        let process = Pid::from_raw(i32::try_from(*process).unwrap()).unwrap();
+        // One that is done already is no failure of this test.
+        let _ = kill_process(process, Signal::TERM);
+    }
+    let said = Said::new(&runner.wait_with_output().unwrap());
+    assert!(said.code == 75 || said.code == 0, "{}\n{}", said.code, said.stderr);
+    assert!(!said.stdout.contains("was replaced"), "{}", said.stdout);
+    assert!(said.stages().values().all(|(_, _, failed)| *failed == 0), "{}", said.stdout);
+    lab.run(&STAGES);
+}
+
+#[test]
+fn a_runner_that_is_killed_leaves_no_worker_behind() {
+    let lab = Lab::new();
+    more_clips(&lab);
     let mut args = vec!["run"];
     args.extend(STAGES);
     let mut runner = lab.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

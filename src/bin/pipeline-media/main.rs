@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
 fn main() -> ExitCode {
     // A runner that is killed leaves nobody behind, even where the worker does not look at its input for a while.
+    #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     // Whoever asks a run to end may ask all of its processes; the runner then finishes what it has begun, and needs its workers for it.
     let unused = Arc::new(AtomicBool::new(false));

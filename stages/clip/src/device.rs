@@ -123,6 +123,19 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// The CPU engine.
+    pub fn engine(tower: &transformer::Tower) -> Backend {
+        let elements = match tower.elements() {
+            transformer::Elements::F32 => "f32",
+            transformer::Elements::Bf16 => "bf16",
+        };
+        Backend {
+            device: CPU.into(),
+            instructions: format!("{}+{}", std::env::consts::ARCH, tower.instructions()),
+            library: format!("own kernels in {elements}"),
+        }
+    }
+
     /// Whether it is the CPU.
     pub fn is_cpu(&self) -> bool {
         self.device == CPU

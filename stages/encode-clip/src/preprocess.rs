@@ -316,6 +316,11 @@ impl Normalize {
         Normalize(std::array::from_fn(|c| std::array::from_fn(|byte| normalised(config, order, c, byte as u8))))
     }
 
+    /// The value of each byte, by channel.
+    pub fn table(&self) -> &[[f32; 256]; 3] {
+        &self.0
+    }
+
     /// `window` `[S][S][3]` as `[3][S][S]`.
     pub fn apply(&self, window: &[u8], out: &mut [f32]) {
         assert_eq!(out.len(), window.len(), "one picture");
