@@ -5,7 +5,6 @@ use std::time::Instant;
 use encode_clip::{Checkpoint, Encoder, Spec, Threads};
 use serde::Serialize;
 
-use crate::bench::peak;
 use crate::config::Config;
 use crate::error::Result;
 use crate::resolve::refuse;
@@ -21,10 +20,9 @@ pub struct EncoderRate {
     pub pictures_per_second: f64,
     /// Pictures of a call.
     pub batch: usize,
-    /// Operations that a picture takes: of the matrix products alone, two for a multiplication and an addition.
-    pub flop_per_picture: f64,
-    /// Operations per second that the instructions reach in registers; `None` on a GPU, which is not measured.
-    pub peak_flops: Option<f64>,
+    /// Pictures per second if nothing but the multiplications and additions of the network took time, in registers on all cores; `None` on a
+    /// GPU, whose limit is not measured.
+    pub limit: Option<f64>,
     /// Whether it computes on the processor that decodes.
     pub on_cpu: bool,
 }
@@ -58,47 +56,14 @@ pub fn measure(
         }
         elapsed = start.elapsed().as_secs_f64();
     }
-    let on_cpu = encoder.backend().is_cpu();
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let random = if info.random_weights { " (RANDOM weights)" } else { "" };
     Ok(EncoderRate {
         model: format!("{}{random} on {}", info.name, encoder.backend()),
-        precision: format!("{:?}", spec.precision).to_lowercase(),
+        precision: spec.precision.name().to_string(),
         pictures_per_second: (calls * batch) as f64 / elapsed,
         batch,
-        flop_per_picture: flop_per_picture(&info),
-        peak_flops: on_cpu.then(|| peak::peak_flops(threads)),
-        on_cpu,
+        limit: encoder.limit(threads),
+        on_cpu: encoder.backend().is_cpu(),
     })
-}
-
-/// Of a vision transformer whose hidden layers are four times as wide as its stream: patches, projections of q, k, v and their sum, attention,
-/// hidden layers, final projection.
-fn flop_per_picture(info: &encode_clip::ModelInfo) -> f64 {
-    let patches = (info.image_size / info.patch_size).pow(2) as f64;
-    let (tokens, d) = (patches + 1.0, info.hidden_size as f64);
-    let embedding = patches * 3.0 * (info.patch_size as f64).powi(2) * d;
-    let layer = tokens * 12.0 * d * d + 2.0 * tokens * tokens * d;
-    2.0 * (embedding + info.layers as f64 * layer + d * info.projection_dim as f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_picture_through_vit_b_32_takes_8_82_gflop() {
-        let info = encode_clip::ModelInfo {
-            name: String::new(),
-            random_weights: true,
-            projection_dim: 512,
-            image_size: 224,
-            patch_size: 32,
-            hidden_size: 768,
-            layers: 12,
-            heads: 12,
-            parameters: 0,
-        };
-        assert!((flop_per_picture(&info) / 1e9 - 8.82).abs() < 0.01);
-    }
 }

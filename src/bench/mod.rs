@@ -11,12 +11,10 @@
 //! |---|---|
 //! | [`media`] | what is asked of the media worker, and what it answers |
 //! | [`encoder`] | the encoder |
-//! | [`peak`] | multiplications and additions per second in registers |
 //! | [`writing`] | shards |
 //! | [`table`] | the whole, for a person and as JSON |
 
 pub mod encoder;
 pub mod media;
-pub mod peak;
 pub mod table;
 pub mod writing;

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use crate::bench::encoder::EncoderRate;
 use crate::bench::media::Measured;
-use crate::bench::peak;
 use crate::bench::writing::WritingRate;
 use crate::ui::{duration, plural};
 
@@ -40,7 +39,7 @@ pub struct Machine {
     pub processor: String,
     /// Cores that this program may use.
     pub cores: usize,
-    /// The widest vectors that kernels use.
+    /// The widest vectors that the processor has.
     pub instructions: &'static str,
     /// Clips at the same time.
     pub jobs: usize,
@@ -59,12 +58,28 @@ impl Machine {
         Machine {
             processor: named.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.trim().to_string()),
             cores,
-            instructions: peak::instructions(),
+            instructions: instructions(),
             jobs: if jobs == 0 { cores } else { jobs },
             build: if cfg!(debug_assertions) { "dev" } else { "release" },
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+fn instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512bf16") {
+            return "AVX-512 with bf16";
+        }
+        if is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return "AVX2 and FMA";
+        }
+    }
+    if cfg!(target_arch = "aarch64") { "NEON" } else { "no wide vectors" }
 }
 
 /// One step of a clip.
@@ -138,8 +153,8 @@ pub fn steps(
         let seconds = pictures / encoder.pictures_per_second;
         let mut step = Step::new("encode-clip", "pictures/s", pictures, seconds, clips);
         step = step.real_time(media.video_seconds, seconds);
-        if let Some(peak) = encoder.peak_flops {
-            step = step.against("f32 multiply-add peak", peak / encoder.flop_per_picture);
+        if let Some(limit) = encoder.limit {
+            step = step.against("multiply-adds alone", limit);
         }
         step.core_seconds_per_clip = if encoder.on_cpu { seconds * cores as f64 / clips } else { 0.0 };
         steps.push(step);
@@ -282,8 +297,7 @@ mod tests {
             precision: "f16".into(),
             pictures_per_second: 5.0,
             batch: 10,
-            flop_per_picture: 1e9,
-            peak_flops: None,
+            limit: None,
             on_cpu: false,
         };
         let writing = WritingRate { items: 10, bytes: 1_000_000, shard: 50.0, plain: 1.0 };

@@ -39,8 +39,8 @@ limit that is named, measured in the same run; `ms per clip` are milliseconds of
   hash             BLAKE3 of the bytes that were read; against reading them
   extract-frames   opening, decoding and converting the wanted pictures; against opening and decoding alone
   resize and crop  pictures as the encoder wants them; against going once over their pixels
-  encode-clip      the network, in calls of as many pictures as a clip has; against multiplying and adding in registers on all cores
-                   (f32; the network's matrix products alone are counted)
+  encode-clip      the network, in calls of as many pictures as a clip has; against the multiplications and additions that a picture
+                   takes, in registers on all cores, with the same instructions and precision
   sound            decoding the sound
   log-mel          the spectrogram, resampling included; against its Fourier transforms alone
   write shards     a shard of as many items as were measured, forced to the disk; against a plain file of as many bytes

@@ -25,7 +25,7 @@ fn every_step_has_a_rate_a_limit_and_a_cost() {
     assert!(machine["cores"].as_u64() >= Some(1) && machine["jobs"].as_u64() >= Some(1));
     assert_eq!(json["encoder"]["precision"], "f32");
     assert_eq!(json["encoder"]["batch"], PICTURES);
-    numbers(&json["encoder"], &["pictures_per_second", "flop_per_picture", "peak_flops"]);
+    numbers(&json["encoder"], &["pictures_per_second", "limit"]);
     let steps = json["steps"].as_array().unwrap();
     let names: Vec<&str> = steps.iter().map(|step| step["step"].as_str().unwrap()).collect();
     let wanted =
