@@ -18,12 +18,14 @@
 //! | [`session`] | data set, store and plans of one command |
 //! | [`run`] | doing it |
 //! | [`worker`] | the processes that decode media |
+//! | [`bench`] | what this machine does with this data |
 //! | [`data`] | the media of a data set, downloaded and checked |
 //! | [`exchange`] | features in other hands' formats, out and in |
 //! | [`events`], [`ui`] | telling it |
 //! | [`cli`] | the commands |
 //! | [`exit`] | what the exit code means |
 
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod data;

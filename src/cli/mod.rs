@@ -1,5 +1,6 @@
 //! The command line: what a person types, and nothing else. Each command is a file.
 
+mod bench;
 mod data;
 mod explain;
 mod export;
@@ -53,6 +54,8 @@ enum Command {
     Verify(verify::Options),
     /// Free the space of values that no current plan needs
     Gc(gc::Options),
+    /// Measure each stage on this machine and this data: its rate, the limit it runs against, and the share reached
+    Bench(bench::Options),
     /// Download and check the media that a manifest lists
     Data(data::Options),
     /// Write the features of a stage as one HDF5 dataset per clip, as npy, or as Parquet
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Failures(options) => failures::execute(&options),
         Command::Verify(options) => verify::execute(&options),
         Command::Gc(options) => gc::execute(&options),
+        Command::Bench(options) => bench::execute(&options),
         Command::Data(options) => data::execute(&options),
         Command::Export(options) => export::execute(&options),
         Command::Import(options) => import::execute(&options),

@@ -174,7 +174,7 @@ pub fn path_bytes(path: &Path) -> Vec<u8> {
 }
 
 /// The worker's executable: beside this one, or one folder up (where Cargo puts what it builds, seen from a test).
-fn find() -> Result<PathBuf> {
+pub(crate) fn find() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(WORKER_VARIABLE).filter(|named| !named.is_empty()) {
         return Ok(PathBuf::from(named));
     }

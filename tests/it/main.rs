@@ -17,6 +17,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod architecture;
+mod bench;
 mod commands;
 mod exchange;
 mod fetching;

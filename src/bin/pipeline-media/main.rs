@@ -1,6 +1,7 @@
 //! The media worker: reads, hashes and decodes files for `pipeline`, which starts it and talks to it over its standard input and output
 //! (`pipeline::worker`). It is a program of its own because it may die of what it reads, and because loading libav takes time.
 
+mod bench;
 mod files;
 mod sample;
 mod serve;
@@ -21,14 +22,22 @@ fn main() -> ExitCode {
     for signal in [SIGINT, SIGTERM, SIGUSR1] {
         let _ = signal_hook::flag::register(signal, Arc::clone(&unused));
     }
-    if std::env::args_os().len() > 1 {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if arguments == [pipeline::bench::media::ARGUMENT] {
+        return ended(bench::bench(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()));
+    }
+    if !arguments.is_empty() {
         let _ = writeln!(
             std::io::stderr(),
             "pipeline-media is started by `pipeline`, which tells it what to do; it takes no arguments"
         );
         return ExitCode::from(pipeline::exit::USAGE);
     }
-    match serve::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()) {
+    ended(serve::serve(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()))
+}
+
+fn ended(outcome: std::io::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "pipeline-media: {error}");

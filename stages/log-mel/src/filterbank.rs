@@ -1,5 +1,7 @@
 //! Triangular mel filters, as `librosa.filters.mel` or Kaldi define them, stored sparse.
 
+#![expect(clippy::inline_always, reason = "what is not inlined is not compiled for the vectors that were asked for")]
+
 use crate::params::{MelNorm, MelScale};
 
 /// Triangles over the bins of a Fourier transform: band `m` rises from `f[m]` to `f[m+1]` and falls to `f[m+2]`, where `f`
@@ -7,16 +9,22 @@ use crate::params::{MelNorm, MelScale};
 #[derive(Debug, Clone)]
 pub(crate) struct Filterbank {
     bands: Vec<Band>,
-    weights: Vec<f64>,
+    /// Of band after band, each followed by zeros up to a whole number of chunks.
+    weights: Vec<[f32; CHUNK]>,
 }
 
-/// The bins under one triangle: `weights[offset..offset + len]` apply to bins `first..first + len`.
+/// The bins under one triangle, `first..first + len`.
 #[derive(Debug, Clone, Copy)]
 struct Band {
     first: usize,
-    offset: usize,
     len: usize,
+    /// Of its first chunk of weights.
+    #[cfg(test)]
+    offset: usize,
 }
+
+/// Bins that are weighted at once; many bands have no more.
+const CHUNK: usize = 4;
 
 /// Slaney's scale: 3 mels per 200 Hz up to 1 kHz, 27 mels per factor 6.4 above.
 const LINEAR_HZ_PER_MEL: f64 = 200.0 / 3.0;
@@ -71,10 +79,25 @@ impl Filterbank {
             };
             let first = (0..=bins).find(|&bin| weight(bin) > 0.0).unwrap_or(0);
             let len = (first..=bins).take_while(|&bin| weight(bin) > 0.0).count();
-            bank.bands.push(Band { first, offset: bank.weights.len(), len });
-            bank.weights.extend((first..first + len).map(weight));
+            bank.bands.push(Band {
+                first,
+                len,
+                #[cfg(test)]
+                offset: bank.weights.len(),
+            });
+            let weights: Vec<f64> = (first..first + len).map(weight).collect();
+            bank.weights.extend(weights.chunks(CHUNK).map(|chunk| {
+                let mut whole = [0.0; CHUNK];
+                whole.iter_mut().zip(chunk).for_each(|(whole, w)| *whole = *w as f32);
+                whole
+            }));
         }
         bank
+    }
+
+    /// The number of bands.
+    pub(crate) fn len(&self) -> usize {
+        self.bands.len()
     }
 
     /// Bands under whose triangle no bin lies: their energy is always 0.
@@ -82,19 +105,33 @@ impl Filterbank {
         (0..self.bands.len()).filter(|&m| self.bands[m].len == 0).collect()
     }
 
-    /// `mel[m] = sum over bins of weight[m][bin] * spectrum[bin]`.
-    pub(crate) fn apply(&self, spectrum: &[f64], mel: &mut [f64]) {
+    /// Values that [`Filterbank::apply`] reads of a spectrum of `bins` bins: the last chunk of the last band reaches beyond.
+    pub(crate) fn padded(bins: usize) -> usize {
+        bins + CHUNK - 1
+    }
+
+    /// `mel[m] = sum over bins of weight[m][bin] * spectrum[bin]`. What is beyond the bins must be finite.
+    #[inline(always)]
+    pub(crate) fn apply(&self, spectrum: &[f32], mel: &mut [f32]) {
+        let mut rest = &self.weights[..];
         for (band, out) in self.bands.iter().zip(mel) {
-            let weights = &self.weights[band.offset..band.offset + band.len];
-            let bins = &spectrum[band.first..band.first + band.len];
-            *out = weights.iter().zip(bins).map(|(w, s)| w * s).sum();
+            let weights;
+            (weights, rest) = rest.split_at(band.len.div_ceil(CHUNK));
+            let (bins, _) = spectrum[band.first..].as_chunks::<CHUNK>();
+            let mut sums = [0.0; CHUNK];
+            for (weights, bins) in weights.iter().zip(bins) {
+                for i in 0..CHUNK {
+                    sums[i] += weights[i] * bins[i];
+                }
+            }
+            *out = (sums[0] + sums[1]) + (sums[2] + sums[3]);
         }
     }
 
     /// First bin and weights of one band.
     #[cfg(test)]
-    pub(crate) fn band(&self, m: usize) -> (usize, &[f64]) {
+    pub(crate) fn band(&self, m: usize) -> (usize, &[f32]) {
         let band = self.bands[m];
-        (band.first, &self.weights[band.offset..band.offset + band.len])
+        (band.first, &self.weights[band.offset..].as_flattened()[..band.len])
     }
 }

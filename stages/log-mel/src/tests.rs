@@ -1,11 +1,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod golden;
+mod kernels;
 mod properties;
 mod resampling;
 
 use contract::{Rows, Sound, Values};
 
+use crate::instructions::Instructions;
 use crate::{Error, LogMel, Params, Spec};
 
 /// The integer hash that the signals of these tests (and of `fixtures/make_librosa.py`) are made of.
@@ -35,6 +37,11 @@ fn sound(sample_rate: u32, samples: Vec<f32>) -> Sound {
 /// The table `[log-mel]`, as JSON.
 fn spec(table: &str) -> Spec {
     serde_json::from_str::<Params>(table).unwrap().resolve().unwrap()
+}
+
+/// Every set of instructions that this processor has.
+fn instructions() -> Vec<Instructions> {
+    vec![Instructions::best(), Instructions::Baseline, Instructions::Scalar]
 }
 
 fn compute(table: &str, sound: &Sound) -> Result<Rows, Error> {

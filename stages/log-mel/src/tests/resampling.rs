@@ -4,15 +4,16 @@ use std::f64::consts::TAU;
 
 use super::{compute, noise, sound};
 use crate::Resampling;
+use crate::instructions::Instructions;
 use crate::resample::Resampler;
 
-fn tone(rate: u32, hz: f64, n: usize) -> Vec<f64> {
-    (0..n).map(|i| (TAU * hz * i as f64 / f64::from(rate) + 0.3).sin()).collect()
+fn tone(rate: u32, hz: f64, n: usize) -> Vec<f32> {
+    (0..n).map(|i| (TAU * hz * i as f64 / f64::from(rate) + 0.3).sin() as f32).collect()
 }
 
-fn resample(from: u32, to: u32, quality: Resampling, x: &[f64]) -> Vec<f64> {
+fn resample(from: u32, to: u32, quality: Resampling, x: &[f32]) -> Vec<f32> {
     let mut out = Vec::new();
-    Resampler::new(from, to, quality).run(x, &mut out);
+    Resampler::new(from, to, quality, Instructions::best()).run(x, &mut out);
     out
 }
 
@@ -33,7 +34,7 @@ fn a_tone_stays_where_it_is() {
             let out = resample(from, to, quality, &tone(from, hz, 2 * from as usize));
             let wanted = tone(to, hz, out.len());
             let inside = to as usize * 3 / 4..to as usize * 5 / 4;
-            let error = inside.map(|i| (out[i] - wanted[i]).abs()).fold(0.0, f64::max);
+            let error = inside.map(|i| f64::from(out[i] - wanted[i]).abs()).fold(0.0, f64::max);
             assert!(error < limit, "{from} -> {to} {quality:?} {band}: {error}");
         }
     }
@@ -45,7 +46,8 @@ fn a_tone_beyond_the_band_is_gone() {
         for hz in [16_010.0, 20_000.0] {
             let out = resample(from, 32_000, Resampling::High, &tone(from, hz, from as usize));
             let inside = &out[8_000..24_000];
-            let level = 10.0 * (2.0 * inside.iter().map(|v| v * v).sum::<f64>() / inside.len() as f64).log10();
+            let level =
+                10.0 * (2.0 * inside.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / inside.len() as f64).log10();
             assert!(level < -140.0, "{hz} Hz of {from}: {level} dB");
         }
     }
@@ -61,7 +63,7 @@ fn lengths_are_exact() {
         assert_eq!(rows.len, frames);
     }
     for from in [53, 1234, 8_000, 22_050, 31_999, 44_101, 96_000, 767_999] {
-        let mut resampler = Resampler::new(from, 32_000, Resampling::Medium);
+        let mut resampler = Resampler::new(from, 32_000, Resampling::Medium, Instructions::best());
         let mut out = Vec::new();
         for n in [0, 1, 2, 1000, 5001] {
             resampler.run(&vec![0.5; n], &mut out);
@@ -73,9 +75,9 @@ fn lengths_are_exact() {
 /// The first run leaves nothing behind that the second could hear.
 #[test]
 fn a_clip_does_not_depend_on_the_one_before() {
-    let mut resampler = Resampler::new(44_100, 32_000, Resampling::High);
+    let mut resampler = Resampler::new(44_100, 32_000, Resampling::High, Instructions::best());
     let (mut first, mut second) = (Vec::new(), Vec::new());
-    let x: Vec<f64> = noise(10_000).into_iter().map(f64::from).collect();
+    let x = noise(10_000);
     resampler.run(&x, &mut first);
     resampler.run(&vec![1.0; 3_333], &mut second);
     resampler.run(&x, &mut second);

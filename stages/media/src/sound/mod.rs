@@ -74,6 +74,13 @@ impl Samples {
         Samples { values: Vec::new(), limit: MAX_VALUES }
     }
 
+    /// Room for `n` more values, to be written.
+    fn room(&mut self, n: usize) -> Result<&mut [f32], MediaError> {
+        let start = self.values.len();
+        self.extend(std::iter::repeat_n(0.0, n))?;
+        Ok(&mut self.values[start..])
+    }
+
     fn extend(&mut self, values: impl ExactSizeIterator<Item = f32>) -> Result<(), MediaError> {
         let total = self.values.len() + values.len();
         if total > self.limit {

@@ -41,6 +41,7 @@ mod passes;
 mod plan;
 mod predict;
 mod role;
+mod unconverted;
 
 use std::ops::ControlFlow;
 use std::path::Path;
