@@ -53,6 +53,21 @@ impl Stamp {
     }
 }
 
+/// A file that is about to be hashed: what it was before, and when that was.
+#[derive(Debug, Clone, Copy)]
+pub struct Hashing {
+    /// What the file was.
+    pub stamp: Stamp,
+    hashed_at_ns: i128,
+}
+
+impl Hashing {
+    /// Now, and the stamp of the file at `path`.
+    pub fn begin(path: &Path) -> std::io::Result<Hashing> {
+        Ok(Hashing { stamp: Stamp::of(path)?, hashed_at_ns: now_ns() })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     stamp: Stamp,
@@ -96,17 +111,23 @@ impl Digests {
         if let Some(digest) = self.known(path)? {
             return Ok(digest);
         }
-        let stamp = Stamp::of(path)?;
-        let hashed_at_ns = now_ns();
+        let hashing = Hashing::begin(path)?;
         let mut hasher = blake3::Hasher::new();
         std::io::copy(&mut fs::File::open(path)?, &mut hasher)?;
         let digest = *hasher.finalize().as_bytes();
-        // A file that changed under the reader is not remembered; whoever decodes it compares stamps as well.
+        self.remember(path, hashing, digest)?;
+        Ok(digest)
+    }
+
+    /// Remembers what somebody hashed since `hashing` was begun. A file that changed meanwhile is not remembered; whoever decodes it
+    /// compares stamps as well.
+    pub fn remember(&self, path: &Path, hashing: Hashing, digest: Content) -> std::io::Result<()> {
+        let Hashing { stamp, hashed_at_ns } = hashing;
         if Stamp::of(path)? == stamp {
             let record = Record { stamp, hashed_at_ns, digest };
             self.records.lock().expect("no holder panics").insert(path.to_path_buf(), record);
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Publishes the cache, together with what other processes have published meanwhile.
