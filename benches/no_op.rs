@@ -91,6 +91,7 @@ fn make_data(folder: &Path, items: usize) {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu");
     let config = format!(
         "data = \"data.toml\"\n[run]\nskip = [\"audio\", \"audio-visual\"]\n[zero-shot]\ntemplates = [\"a {{}}\"]\n\
+         [linear-probe]\nmax_iter = 20\n[evaluate]\nbootstrap = 0\n\
          [encode-clip]\nmodel = {:?}\n",
         model.display().to_string()
     );

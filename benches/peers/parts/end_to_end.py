@@ -30,7 +30,7 @@ class Ours:
         try:
             return run(self.command, cwd=self.work.parent)
         except RuntimeError as error:
-            self.missing = str(error)[-300:]
+            self.missing = str(error).strip().splitlines()[-1]
             print(f"  {self.name}: {self.missing}", file=sys.stderr)
             return {"error": self.missing}
 
