@@ -1,7 +1,7 @@
 //! What a run with nothing to do costs: `cargo bench --bench no_op [-- ITEMS [FOLDER]]` (default 12,291, the size of TAU 2021 development).
 //!
 //! Makes a synthetic data set (two tiny files of distinct content an item), a store that holds every value of it, and then times the
-//! binary: `run all` with nothing to do, `run all --dry-run`, and `status`: wall time, CPU time and peak memory, which should grow with the
+//! binary: `run all` with nothing to do, `run all --dry-run`, `status`, and `--version`, which does nothing at all: wall time, CPU time and peak memory, which should grow with the
 //! items and nothing else. Says whether a shard was opened. 1,000,000 items take 2,000,000 inodes and about 12 GB; with FOLDER they are made there and kept, and a
 //! second bench of as many items begins where they are.
 
@@ -46,7 +46,7 @@ fn main() {
         step("first `run all` (set stages)", || drop(run(folder, &["run", "all"])));
         File::create(made).expect("a file");
     }
-    for args in [&["run", "all"][..], &["run", "all", "--dry-run"], &["status"]] {
+    for args in [&["run", "all"][..], &["run", "all", "--dry-run"], &["status"], &["--version"]] {
         let costs: Vec<Cost> = (0..5).map(|_| run(folder, args)).collect();
         let wall = sorted(&costs, |cost| cost.wall);
         println!(

@@ -60,9 +60,11 @@ pub struct Run {
     pub skip: Vec<String>,
     /// `auto` (a GPU where the build and the machine have one), `cpu`, or `cuda:N`.
     pub device: encode_clip::DeviceChoice,
-    /// Pictures per call of the encoder.
+    /// Pictures per call of the encoder at most.
     pub batch_size: usize,
-    /// Clips decoded at the same time; 0: one per core.
+    /// Whose pictures share a call of the encoder.
+    pub batching: Batching,
+    /// Clips worked on at the same time, each on one core; 0: one per core.
     pub jobs: usize,
     /// Seconds between two publications of finished rows: what a `kill -9` can cost.
     pub publish_every: f64,
@@ -72,6 +74,18 @@ pub struct Run {
     pub progress_every: f64,
 }
 
+/// [`Run::batching`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Batching {
+    /// `clip` on a CPU, `across` on a GPU.
+    Auto,
+    /// Those of one clip, on the core that has the clip.
+    Clip,
+    /// Those of all clips, so that short clips fill batches; on a CPU one call has all cores.
+    Across,
+}
+
 impl Default for Run {
     fn default() -> Self {
         Run {
@@ -79,6 +93,7 @@ impl Default for Run {
             skip: Vec::new(),
             device: encode_clip::DeviceChoice::Auto,
             batch_size: 32,
+            batching: Batching::Auto,
             jobs: 0,
             publish_every: 5.0,
             max_failures: -1,

@@ -51,6 +51,14 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
+    /// The program that decodes media cannot be used.
+    #[error("the media worker {}: {message}", path.display())]
+    Worker {
+        /// The program.
+        path: PathBuf,
+        /// What is wrong with it and what to do.
+        message: String,
+    },
     /// More items failed than `run.max_failures` allows.
     #[error(
         "stopped: {failed} items failed, more than run.max_failures = {limit}; what was done is kept \
@@ -95,7 +103,7 @@ impl<T> ShardContext<T> for std::result::Result<T, shard::ShardError> {
 }
 
 /// What a thread said when it panicked.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -17,6 +17,7 @@
 //! | [`plan`] | what is to be done, and why |
 //! | [`session`] | data set, store and plans of one command |
 //! | [`run`] | doing it |
+//! | [`worker`] | the processes that decode media |
 //! | [`data`] | the media of a data set, downloaded and checked |
 //! | [`exchange`] | features in other hands' formats, out and in |
 //! | [`events`], [`ui`] | telling it |
@@ -38,5 +39,6 @@ pub mod run;
 pub mod session;
 pub mod store;
 pub mod ui;
+pub mod worker;
 
 pub use error::{Error, Result};

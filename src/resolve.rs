@@ -67,15 +67,11 @@ pub struct ClipScience {
     pub spec: encode_clip::Spec,
     /// The model's files.
     pub checkpoint: encode_clip::Checkpoint,
+    /// How it wants its pictures.
+    pub recipe: encode_clip::Recipe,
 }
 
 impl ClipScience {
-    /// Picture preprocessing as the checkpoint wants it, with its own scratch memory.
-    pub fn preprocess(&self) -> encode_clip::Preprocess {
-        encode_clip::Preprocess::new(&self.checkpoint, self.spec.preprocessing)
-            .expect("tried once when it was resolved")
-    }
-
     /// The rows of one item.
     pub fn rows(&self, embeddings: Vec<f32>, times: Vec<f64>) -> Result<Rows, Failure> {
         encode_clip::rows(embeddings, times, self.spec.dtype).map_err(|e| Failure::from_error(&e))
@@ -119,7 +115,7 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
     let wants = |decl: &Decl| selected.iter().any(|s| s.id == decl.id);
     let extract = config.extract_frames.resolve().map_err(|e| refuse(extract_frames::DECL.id, &e))?;
     let (frames, files) = (extract.frames, extract.files);
-    let libav = media::libav_versions();
+    let libav = media::LIBAV;
     let frames_template = Template::new(
         extract_frames::DECL.id,
         extract_frames::DECL.version,
@@ -183,9 +179,9 @@ pub fn resolve(config: &Config, selected: &[&'static Decl], work: &WorkDir, dige
             let inputs = json!({ "frames": frames_template.value() });
             let template = Template::new(decl.id, decl.version, &spec, &facts, &inputs);
             // Asked for here so that a checkpoint that cannot say how to prepare pictures is refused before any work.
-            encode_clip::Preprocess::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(decl.id, &e))?;
+            let recipe = encode_clip::Recipe::new(&checkpoint, spec.preprocessing).map_err(|e| refuse(decl.id, &e))?;
             let columns = encode_clip::columns(checkpoint.describe().projection_dim, spec.dtype);
-            science.clip = Some(ClipScience { spec, checkpoint });
+            science.clip = Some(ClipScience { spec, checkpoint, recipe });
             ItemStage { decl, source: Source::Pictures, template, columns, pictures: None }
         };
         science.stages.push(stage);

@@ -11,9 +11,10 @@ use crate::error::Result;
 use crate::exchange::imported::Imported;
 use crate::plan::{Look, StagePlan, plan_stage};
 use crate::registry;
-use crate::resolve::{Science, resolve};
+use crate::resolve::{Science, Source, resolve};
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
+use crate::worker::Settings;
 
 /// A data set, a store, and what is to be done.
 pub struct Session {
@@ -81,6 +82,17 @@ impl Session {
     /// Whether this stage is selected.
     pub fn wants(&self, stage: &Decl) -> bool {
         self.selected.iter().any(|decl| decl.id == stage.id)
+    }
+
+    /// What the media workers of this session are told.
+    pub fn worker_settings(&self) -> Settings {
+        let due =
+            |stage: &Decl| self.plans.iter().any(|plan| plan.decl.id == stage.id && plan.source != Source::Imported);
+        Settings {
+            extract_frames: self.config.extract_frames.clone(),
+            log_mel: due(&log_mel::DECL).then(|| self.config.log_mel.clone()),
+            encode_clip: self.science.clip.as_ref().map(|clip| clip.recipe.clone()),
+        }
     }
 }
 

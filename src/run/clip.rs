@@ -1,32 +1,42 @@
-//! One clip through every item stage that is due for it, in one pass: read top to bottom.
+//! One clip through every item stage that is due for it, in one pass over each of its files: read top to bottom.
 //!
 //! ```text
-//! video ── hash ── timeline ── which pictures ── decode ─┬─ picture files   (extract-frames)
-//!                                                        └─ pixels ──────── encoder thread (encode-clip)
-//! sound ── hash ── samples ── log-mel ─────────────────────────────────────  (log-mel)
+//!        media worker (a process)                          lane (a thread of this one)
+//! file ── read ── hash ─────────────────────── digest ──▶ what is due? known values are copied
+//!           ├─ timeline ── decode ─┬─ picture files ────▶ placed in the store            (extract-frames)
+//!           │                      └─ windows ──────────▶ encoded here or on the device  (encode-clip)
+//!           └─ samples ── log-mel ──────────────────────▶                                (log-mel)
 //! ```
 //!
-//! A value is only recorded for the bytes that were hashed: the file's stamp is taken before it is hashed and compared
-//! after it was decoded.
+//! A lane and its worker take turns, so a lane keeps one core busy. A worker that dies is replaced and the file is tried once more: whoever
+//! killed it from outside costs nothing, and a file that kills two costs its item.
+//!
+//! A value is only recorded for the bytes that were hashed: the worker decodes what it hashed, and where the digest was known before, the
+//! file's stamp is taken first and compared when it was decoded.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use contract::{Cause, Failure, Item, Picture, Rows};
-use crossbeam_channel::Sender;
+use contract::{Cause, Failure, Item, Rows};
+use crossbeam_channel::{SendError, Sender};
+use encode_clip::Preprocess;
 use extract_frames::{Pick, PictureRows};
 
-use crate::error::panic_message;
+use crate::error::Error;
+use crate::events::{Event, Reporter};
 use crate::key::{Content, Key, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
-use crate::resolve::{ClipScience, Science, Source};
-use crate::run::encode::ToEncoder;
+use crate::resolve::{Science, Source};
+use crate::run::embed::Embedder;
 use crate::run::kept::KeptPictures;
 use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 use crate::store::WorkDir;
-use crate::store::digests::{Digests, Stamp};
+use crate::store::digests::{Digests, Hashing, Stamp};
 use crate::store::index::Location;
 use crate::store::publish::place_bytes;
+use crate::worker::child::path_bytes;
+use crate::worker::incoming::IncomingRows;
+use crate::worker::protocol::{Reply, Request, Wanted};
+use crate::worker::{Death, MediaWorker, Settings};
 
 /// One clip and the stages that are due for it, with the reason for each.
 #[derive(Debug)]
@@ -37,11 +47,42 @@ pub struct Task {
     pub due: Vec<(usize, Reason)>,
 }
 
-/// The other end is gone: the run is ending on an error that is reported there.
+/// Why a lane stops in the middle of a clip.
 #[derive(Debug)]
-pub struct Disconnected;
+pub enum Ended {
+    /// The other end of a channel is gone: the run is ending on an error that is reported there.
+    Disconnected,
+    /// Something is wrong that is no affair of this clip.
+    Failed(Error),
+}
 
-/// What every worker shares.
+impl<T> From<SendError<T>> for Ended {
+    fn from(_: SendError<T>) -> Self {
+        Ended::Disconnected
+    }
+}
+
+/// What interrupts the work on a file.
+enum Interrupted {
+    /// The worker died.
+    Died(Death),
+    /// The lane ends.
+    Ended(Ended),
+}
+
+impl From<Death> for Interrupted {
+    fn from(death: Death) -> Self {
+        Interrupted::Died(death)
+    }
+}
+
+impl From<Ended> for Interrupted {
+    fn from(ended: Ended) -> Self {
+        Interrupted::Ended(ended)
+    }
+}
+
+/// What every lane shares.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The data set.
@@ -56,216 +97,384 @@ pub struct Context<'a> {
     pub work: &'a WorkDir,
     /// Pictures that can stand for decoding.
     pub kept: Option<&'a KeptPictures>,
+    /// What workers are told.
+    pub settings: &'a Settings,
+    /// Who is told of a worker that died.
+    pub reporter: &'a dyn Reporter,
 }
 
-/// One worker: its planned transforms and its ends of the channels.
-pub struct Worker<'a> {
+/// One lane: its worker, its way to embeddings, and its end of the writer's channel.
+pub struct Lane<'a> {
     context: Context<'a>,
-    preprocess: Option<encode_clip::Preprocess>,
-    log_mel: Option<log_mel::LogMel>,
+    worker: Option<MediaWorker>,
+    /// For kept pictures, which need no worker.
+    preprocess: Option<Preprocess>,
+    embedder: Option<Embedder<'a>>,
     to_writer: Sender<ToWriter>,
-    to_encoder: Option<Sender<ToEncoder>>,
+    bulk: Vec<u8>,
 }
 
-/// A stage that is due for the clip at hand.
+/// A stage that is due for the file at hand.
 struct Due {
     position: usize,
     key: Key,
 }
 
-impl<'a> Worker<'a> {
-    /// A worker with its own scratch memory.
-    pub fn new(context: Context<'a>, to_writer: Sender<ToWriter>, to_encoder: Option<Sender<ToEncoder>>) -> Self {
-        let science = context.science;
-        Worker {
-            context,
-            preprocess: science.clip.as_ref().map(ClipScience::preprocess),
-            log_mel: science
-                .log_mel
-                .as_ref()
-                .map(|spec| log_mel::LogMel::new(spec).expect("tried once when it was resolved")),
-            to_writer,
-            to_encoder,
-        }
+/// Stages that are wanted of a file, and why.
+type Wishes<'t> = Vec<&'t (usize, Reason)>;
+
+/// A file on its way through what is due for it.
+struct Job<'t> {
+    item: usize,
+    path: &'t Path,
+    wanted: Wishes<'t>,
+    hashing: Hashing,
+    content: Option<Content>,
+    due: Vec<Due>,
+    hand: Hand,
+    /// Where it is, and how often a worker died there.
+    phase: Phase,
+    deaths: [u32; 3],
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Opening,
+    Pictures,
+    Sound,
+}
+
+/// What the pictures of one clip are gathered in.
+#[derive(Default)]
+struct Hand {
+    attempt: u32,
+    rows: PictureRows,
+    /// Seconds of each picture so far.
+    times: Vec<f64>,
+    /// A picture file could not be written.
+    failed: Option<Failure>,
+}
+
+/// Workers that may die of one file in one phase.
+const DEATHS: u32 = 2;
+
+impl<'a> Lane<'a> {
+    /// A lane; its worker is started for the first file.
+    pub fn new(context: Context<'a>, to_writer: Sender<ToWriter>, embedder: Option<Embedder<'a>>) -> Self {
+        Lane { context, worker: None, preprocess: None, embedder, to_writer, bulk: Vec::new() }
     }
 
     /// Takes a clip through everything that is due for it.
-    pub fn process(&mut self, task: &Task) -> Result<(), Disconnected> {
-        for source in [Source::Pictures, Source::Sound] {
-            let plans = self.context.plans;
-            let wanted: Vec<&(usize, Reason)> = task.due.iter().filter(|(at, _)| plans[*at].source == source).collect();
-            if !wanted.is_empty() {
-                self.process_source(task.item, source, &wanted)?;
+    pub fn process(&mut self, task: &Task) -> Result<(), Ended> {
+        let clip = &self.context.items[task.item];
+        let mut files: Vec<(Option<&Path>, Wishes<'_>)> = Vec::new();
+        for due in &task.due {
+            let path = self.context.plans[due.0].source.path(clip);
+            match files.iter_mut().find(|(known, _)| *known == path) {
+                Some((_, wanted)) => wanted.push(due),
+                None => files.push((path, vec![due])),
+            }
+        }
+        for (path, wanted) in files {
+            let begun = path.map(|path| Hashing::begin(path).map(|hashing| (path, hashing)));
+            match begun {
+                Some(Ok((path, hashing))) => self.file(Job::new(task.item, path, wanted, hashing))?,
+                Some(Err(error)) => self.fail_unopened(task.item, &wanted, |_| unreadable(&error))?,
+                None => self.fail_unopened(task.item, &wanted, Source::absent)?,
             }
         }
         Ok(())
     }
 
-    /// Hashes the file, leaves out what turns out to be known, and computes the rest.
-    fn process_source(&mut self, item: usize, source: Source, wanted: &[&(usize, Reason)]) -> Result<(), Disconnected> {
-        let clip = &self.context.items[item];
-        let read = source.path(clip).ok_or_else(|| source.absent()).and_then(|path| {
-            let stamp = Stamp::of(path).map_err(|e| unreadable(&e))?;
-            let content = self.context.digests.digest(path).map_err(|e| unreadable(&e))?;
-            Ok((path, stamp, content))
-        });
-        let content = read.as_ref().map_or(NO_CONTENT, |(_, _, content)| *content);
+    /// There is no file to look at: that is what is recorded, unless it is known.
+    fn fail_unopened(
+        &mut self,
+        item: usize,
+        wanted: &[&(usize, Reason)],
+        failure: impl Fn(Source) -> Failure,
+    ) -> Result<(), Ended> {
+        for due in self.due(item, wanted, &NO_CONTENT)? {
+            let failure = failure(self.context.plans[due.position].source);
+            self.send(item, &due, NO_CONTENT, Outcome::Computed(Err(failure)))?;
+        }
+        Ok(())
+    }
+
+    /// Those of the wanted stages that the store does not know with this content; the others are told to the writer.
+    fn due(&self, item: usize, wanted: &[&(usize, Reason)], content: &Content) -> Result<Vec<Due>, Ended> {
         let mut due = Vec::new();
         for (position, reason) in wanted.iter().copied() {
-            let key = self.context.plans[*position].template.key(&content);
-            match self.known(*position, reason, &key, &clip.id) {
-                Some(at) => self.send(*position, item, key, content, Outcome::Known(at))?,
-                None => due.push(Due { position: *position, key }),
+            let stage = Due { position: *position, key: self.context.plans[*position].template.key(content) };
+            match self.known(&stage, reason, &self.context.items[item].id) {
+                Some(at) => self.send(item, &stage, *content, Outcome::Known(at))?,
+                None => due.push(stage),
             }
         }
-        if due.is_empty() {
-            return Ok(());
-        }
-        match (read, source) {
-            (Err(failure), _) => {
-                for stage in &due {
-                    self.send(stage.position, item, stage.key, content, Outcome::Computed(Err(failure.clone())))?;
-                }
-                Ok(())
-            }
-            (Ok((path, stamp, content)), Source::Pictures) => self.pictures(item, path, stamp, content, &due),
-            (Ok(_), Source::Imported) => unreachable!("an imported stage reads no file"),
-            (Ok((path, stamp, content)), Source::Sound) => {
-                let outcome = guarded(|| self.sound(path)).and_then(|rows| unchanged(path, stamp).map(|()| rows));
-                self.send(due[0].position, item, due[0].key, content, Outcome::Computed(outcome))
-            }
-        }
+        Ok(due)
     }
 
     /// Where the store has this key already, unless the plan asked for it to be computed again.
-    fn known(&self, position: usize, reason: &Reason, key: &Key, id: &str) -> Option<Location> {
-        let plan = &self.context.plans[position];
-        let at = *plan.locations.get(key)?;
+    fn known(&self, due: &Due, reason: &Reason, id: &str) -> Option<Location> {
+        let plan = &self.context.plans[due.position];
+        let at = *plan.locations.get(&due.key)?;
         let item = plan.index.item(at);
         let lasting = item.failed.as_ref().is_none_or(|(cause, _)| !cause.is_transient());
         (lasting && plan.pictures.has_all(id, item.rows) && !matches!(reason, Reason::Retry(_))).then_some(at)
     }
 
-    fn sound(&mut self, path: &Path) -> Result<Rows, Failure> {
-        let sound = media::sound(path).map_err(|e| Failure::from_error(&e))?;
-        let log_mel = self.log_mel.as_mut().expect("log-mel is due, so it was resolved");
-        log_mel.compute(&sound).map_err(|e| Failure::from_error(&e))
+    /// Takes a file through what is due for it, past workers that die.
+    fn file(&mut self, mut job: Job<'_>) -> Result<(), Ended> {
+        if let Ok(Some(content)) = self.context.digests.known(job.path) {
+            self.settle(&mut job, content)?;
+        }
+        while job.content.is_none() || !job.due.is_empty() {
+            match self.attempt(&mut job) {
+                Ok(()) => {}
+                Err(Interrupted::Ended(ended)) => return Err(ended),
+                Err(Interrupted::Died(death)) => self.survive(&mut job, &death)?,
+            }
+        }
+        Ok(())
     }
 
-    /// Decodes the wanted pictures and hands each on as it comes: memory does not grow with the length of the clip.
-    fn pictures(
+    /// The content is known, and with it what is due.
+    fn settle(&mut self, job: &mut Job<'_>, content: Content) -> Result<(), Ended> {
+        job.content = Some(content);
+        job.due = self.due(job.item, &job.wanted, &content)?;
+        if self.take_kept(job)? {
+            self.end_pictures(job, Ok(()))?;
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, job: &mut Job<'_>) -> Result<(), Interrupted> {
+        let mut worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => MediaWorker::start(self.context.settings).map_err(Ended::Failed)?,
+        };
+        job.phase = Phase::Opening;
+        let known = job.content.is_some();
+        worker.send(&Request::Open { path: path_bytes(job.path), hash: !known })?;
+        if known {
+            // Nothing depends on the answer: the worker need not wait for the next question.
+            worker.send(&Request::Make(self.wanted(job)))?;
+        }
+        match worker.receive(&mut self.bulk)? {
+            Reply::Opened(Ok(digest)) => {
+                if let Some(content) = digest {
+                    // A file that is gone by now is not remembered, and is found to be changed in the end.
+                    let _ = self.context.digests.remember(job.path, job.hashing, content);
+                    self.settle(job, content)?;
+                }
+            }
+            Reply::Opened(Err(failure)) => {
+                if !known {
+                    self.settle(job, NO_CONTENT)?;
+                    worker.send(&Request::Make(Wanted::default()))?;
+                }
+                self.worker = Some(worker);
+                return Ok(self.fail(job, &failure)?);
+            }
+            _ => return Err(confused(&mut worker)),
+        }
+        let wanted = self.wanted(job);
+        if !known {
+            worker.send(&Request::Make(wanted))?;
+        }
+        if wanted.pictures() {
+            job.phase = Phase::Pictures;
+            self.hear_pictures(job, wanted, &mut worker)?;
+        }
+        if wanted.sound {
+            job.phase = Phase::Sound;
+            self.hear_sound(job, &mut worker)?;
+        }
+        self.worker = Some(worker);
+        Ok(())
+    }
+
+    /// Another worker takes over. What two of them died of is not tried a third time.
+    fn survive(&mut self, job: &mut Job<'_>, death: &Death) -> Result<(), Ended> {
+        let deaths = &mut job.deaths[job.phase as usize];
+        *deaths += 1;
+        let last = *deaths == DEATHS;
+        let (id, words) = (&self.context.items[job.item].id, &death.words);
+        let words = if words.is_empty() { String::new() } else { format!(": {words}") };
+        let message = format!("the process that decoded {id} died ({}) and was replaced{words}", death.how);
+        self.context.reporter.report(&Event::Warning { message });
+        match (last, job.phase) {
+            (false, _) => self.start_over(job),
+            (true, Phase::Pictures) => self.end_pictures(job, Err(death.failure())),
+            (true, Phase::Sound) => self.end_sound(job, Err(death.failure())),
+            (true, Phase::Opening) => {
+                if job.content.is_none() {
+                    self.settle(job, NO_CONTENT)?;
+                }
+                self.fail(job, &death.failure())
+            }
+        }
+    }
+
+    /// What is asked of the worker for what is due.
+    fn wanted(&self, job: &Job<'_>) -> Wanted {
+        let is_due = |id: &str| job.due.iter().any(|due| self.stage(due) == id);
+        Wanted {
+            files: is_due(extract_frames::DECL.id),
+            windows: is_due(encode_clip::DECL.id),
+            sound: is_due(log_mel::DECL.id),
+        }
+    }
+
+    fn stage(&self, due: &Due) -> &'static str {
+        self.context.plans[due.position].decl.id
+    }
+
+    /// Takes each picture as it comes: memory does not grow with the length of the clip.
+    fn hear_pictures(
         &mut self,
-        item: usize,
-        path: &Path,
-        stamp: Stamp,
-        content: Content,
-        due: &[Due],
-    ) -> Result<(), Disconnected> {
-        let stage = |id: &str| due.iter().find(|d| self.context.plans[d.position].decl.id == id);
-        let (files, embedding) = (stage(extract_frames::DECL.id), stage(encode_clip::DECL.id));
-        let mut hand = Hand { item, keeps: files.is_some(), encodes: embedding.is_some(), ..Hand::default() };
-        let taken = self.take_kept(&content, &mut hand);
-        let decoded = if taken { Ok(()) } else { guarded(|| self.each_picture(path, &mut hand)) };
-        let decoded = decoded.and_then(|()| unchanged(path, stamp));
-        if hand.disconnected {
-            return Err(Disconnected);
-        }
-        if let Some(files) = files {
-            let outcome = decoded.clone().map(|()| {
-                self.remove_pictures_beyond(item, hand.times.len());
-                std::mem::take(&mut hand.rows).into_rows()
-            });
-            self.send(files.position, item, files.key, content, Outcome::Computed(outcome))?;
-        }
-        if let Some(embedding) = embedding {
-            let times = decoded.map(|()| hand.times);
-            let end = ToEncoder::End { attempt: (item, hand.attempt), key: embedding.key, content, times };
-            self.encoder().send(end).map_err(|_| Disconnected)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the pictures that an earlier run kept, if there are any and every one is as it was kept.
-    fn take_kept(&mut self, content: &Content, hand: &mut Hand) -> bool {
-        let kept = self.context.kept.filter(|_| hand.encodes && !hand.keeps);
-        let Some(pictures) = kept.and_then(|kept| kept.of(content)) else { return false };
-        for kept in &pictures {
-            let taken = kept.read().is_some_and(|picture| self.take_picture(&kept.pick, &picture, hand).is_ok());
-            if !taken {
-                self.start_over(hand);
-                return hand.disconnected;
-            }
-        }
-        true
-    }
-
-    /// What was taken so far is worth nothing; another attempt follows.
-    fn start_over(&self, hand: &mut Hand) {
-        if hand.encodes && self.encoder().send(ToEncoder::Abandon((hand.item, hand.attempt))).is_err() {
-            hand.disconnected = true;
-        }
-        hand.attempt += 1;
-        hand.rows = PictureRows::default();
-        hand.times.clear();
-    }
-
-    /// Takes every wanted picture of the clip, in order.
-    fn each_picture(&mut self, path: &Path, hand: &mut Hand) -> Result<(), Failure> {
-        let mut video = media::Video::open(path).map_err(|e| Failure::from_error(&e))?;
+        job: &mut Job<'_>,
+        wanted: Wanted,
+        worker: &mut MediaWorker,
+    ) -> Result<(), Interrupted> {
         loop {
-            let picks = extract_frames::select(video.timeline(), &self.context.science.frames)
-                .map_err(|e| Failure::from_error(&e))?;
-            if picks.is_empty() {
-                let message = "too short for a single picture: a clip must last at least half of one period of `fps`";
-                return Err(Failure::new(Cause::TooShort, message));
-            }
-            let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
-            frames.dedup();
-            let mut taken = Ok(());
-            let mut next = picks.iter().peekable();
-            let outcome = video.decode(&frames, &mut |frame, picture| {
-                // A frame that is held for several seconds is several pictures.
-                while let Some(pick) = next.next_if(|pick| pick.frame == frame) {
-                    taken = self.take_picture(pick, &picture, hand);
-                    if taken.is_err() {
-                        return ControlFlow::Break(());
+            match worker.receive(&mut self.bulk)? {
+                Reply::Picture { pick, width, height, file } if file <= self.bulk.len() => {
+                    if wanted.files {
+                        self.place_picture(job, &pick, (width, height), file);
                     }
-                }
-                ControlFlow::Continue(())
-            });
-            match outcome.map_err(|e| Failure::from_error(&e))? {
-                media::Outcome::Done | media::Outcome::Stopped => return taken,
-                media::Outcome::Revised => {
-                    self.start_over(hand);
-                    if hand.disconnected {
-                        return Ok(());
+                    if wanted.windows {
+                        self.window(job, file)?;
                     }
+                    job.hand.times.push(pick.time);
                 }
+                Reply::StartOver => self.start_over(job)?,
+                Reply::Pictures(outcome) => return Ok(self.end_pictures(job, outcome)?),
+                _ => return Err(confused(worker)),
             }
         }
     }
 
-    fn take_picture(&mut self, pick: &Pick, picture: &Picture, hand: &mut Hand) -> Result<(), Failure> {
-        if hand.keeps {
-            let files = &self.context.science.files;
-            let bytes = extract_frames::encode_picture(picture, files).map_err(|e| Failure::from_error(&e))?;
-            let path = self.picture_path(hand.item, pick.number, files.format);
-            // Synced before the row that vouches for it is published; see `StageWriter`.
-            place_bytes(&path, &bytes)
-                .map_err(|e| Failure::new(Cause::Unreadable, format!("a picture cannot be written: {e}")))?;
-            hand.rows.push(pick, picture, blake3::hash(&bytes).as_bytes());
-        }
-        if hand.encodes {
-            let preprocess = self.preprocess.as_mut().expect("an embedding is due, so there is a model");
-            let window = preprocess.crop(picture).map_err(|e| Failure::from_error(&e))?.to_vec();
-            let frame = ToEncoder::Frame { attempt: (hand.item, hand.attempt), window };
-            if self.encoder().send(frame).is_err() {
-                hand.disconnected = true;
-                return Err(Failure::new(Cause::Internal, "the run is ending"));
+    /// Gives the picture file at the front of the bulk its name.
+    fn place_picture(&self, job: &mut Job<'_>, pick: &Pick, (width, height): (usize, usize), file: usize) {
+        let bytes = &self.bulk[..file];
+        let path = self.picture_path(job.item, pick.number, self.context.science.files.format);
+        // Synced before the row that vouches for it is published; see `StageWriter`.
+        match place_bytes(&path, bytes) {
+            Ok(()) => job.hand.rows.push(pick, width, height, blake3::hash(bytes).as_bytes()),
+            Err(error) => {
+                let message = format!("a picture cannot be written: {error}");
+                job.hand.failed.get_or_insert(Failure::new(Cause::Unreadable, message));
             }
         }
-        hand.times.push(pick.time);
+    }
+
+    /// Hands on the window that lies in the bulk behind `file` bytes.
+    fn window(&mut self, job: &Job<'_>, file: usize) -> Result<(), Ended> {
+        let embedder = self.embedder.as_mut().expect("an embedding is due, so there is an encoder");
+        embedder.window((job.item, job.hand.attempt), &self.bulk[file..])
+    }
+
+    /// What was taken of the pictures so far is worth nothing; another attempt follows.
+    fn start_over(&mut self, job: &mut Job<'_>) -> Result<(), Ended> {
+        if let Some(embedder) = &mut self.embedder {
+            embedder.abandon((job.item, job.hand.attempt))?;
+        }
+        job.hand = Hand { attempt: job.hand.attempt + 1, ..Hand::default() };
         Ok(())
+    }
+
+    /// There are no more pictures: what was made of them goes to the writer.
+    fn end_pictures(&mut self, job: &mut Job<'_>, outcome: Result<(), Failure>) -> Result<(), Ended> {
+        let hand = std::mem::take(&mut job.hand);
+        let outcome = outcome.and(hand.failed.map_or(Ok(()), Err)).and_then(|()| job.unchanged());
+        let content = job.content.unwrap_or(NO_CONTENT);
+        if let Some(files) = self.no_longer_due(job, extract_frames::DECL.id) {
+            let rows = outcome.clone().map(|()| {
+                self.remove_pictures_beyond(job.item, hand.times.len());
+                hand.rows.into_rows()
+            });
+            self.send(job.item, &files, content, Outcome::Computed(rows))?;
+        }
+        if let Some(embedding) = self.no_longer_due(job, encode_clip::DECL.id) {
+            let embedder = self.embedder.as_mut().expect("an embedding is due, so there is an encoder");
+            let attempt = (job.item, hand.attempt);
+            let rows = match outcome {
+                Ok(()) => embedder.end(attempt, embedding.key, content, hand.times)?,
+                Err(failure) => {
+                    embedder.abandon(attempt)?;
+                    Some(Err(failure))
+                }
+            };
+            if let Some(rows) = rows {
+                self.send(job.item, &embedding, content, Outcome::Computed(rows))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the pictures that an earlier run kept, if embeddings alone are due, and every picture is there as it was kept.
+    fn take_kept(&mut self, job: &mut Job<'_>) -> Result<bool, Ended> {
+        let wanted = self.wanted(job);
+        let kept = self.context.kept.filter(|_| wanted.windows && !wanted.files);
+        let content = job.content.unwrap_or(NO_CONTENT);
+        let (Some(pictures), Some(clip)) = (kept.and_then(|kept| kept.of(&content)), &self.context.science.clip) else {
+            return Ok(false);
+        };
+        let mut preprocess = match self.preprocess.take() {
+            Some(preprocess) => preprocess,
+            None => Preprocess::of(&clip.recipe).expect("tried once when it was resolved"),
+        };
+        for kept in &pictures {
+            let picture = kept.read();
+            let Some(window) = picture.as_ref().and_then(|picture| preprocess.crop(picture).ok()) else {
+                self.start_over(job)?;
+                return Ok(false);
+            };
+            self.bulk.clear();
+            self.bulk.extend_from_slice(window);
+            self.window(job, 0)?;
+            job.hand.times.push(kept.pick.time);
+        }
+        self.preprocess = Some(preprocess);
+        Ok(true)
+    }
+
+    /// Gathers the log-mel.
+    fn hear_sound(&mut self, job: &mut Job<'_>, worker: &mut MediaWorker) -> Result<(), Interrupted> {
+        let mut rows = IncomingRows::default();
+        loop {
+            match worker.receive(&mut self.bulk)? {
+                Reply::Column(head) => rows.begin(head),
+                Reply::Piece if rows.take(&self.bulk) => {}
+                Reply::Sound(Err(failure)) => return Ok(self.end_sound(job, Err(failure))?),
+                Reply::Sound(Ok(len)) => match rows.finish(len) {
+                    Some(rows) => return Ok(self.end_sound(job, Ok(rows))?),
+                    None => return Err(confused(worker)),
+                },
+                _ => return Err(confused(worker)),
+            }
+        }
+    }
+
+    fn end_sound(&mut self, job: &mut Job<'_>, outcome: Result<Rows, Failure>) -> Result<(), Ended> {
+        let rows = outcome.and_then(|rows| job.unchanged().map(|()| rows));
+        let Some(sound) = self.no_longer_due(job, log_mel::DECL.id) else { return Ok(()) };
+        self.send(job.item, &sound, job.content.unwrap_or(NO_CONTENT), Outcome::Computed(rows))
+    }
+
+    /// Nothing can be made of the file.
+    fn fail(&mut self, job: &mut Job<'_>, failure: &Failure) -> Result<(), Ended> {
+        self.start_over(job)?;
+        for due in std::mem::take(&mut job.due) {
+            let content = job.content.unwrap_or(NO_CONTENT);
+            self.send(job.item, &due, content, Outcome::Computed(Err(failure.clone())))?;
+        }
+        Ok(())
+    }
+
+    fn no_longer_due(&self, job: &mut Job<'_>, stage: &str) -> Option<Due> {
+        let at = job.due.iter().position(|due| self.stage(due) == stage)?;
+        Some(job.due.remove(at))
     }
 
     /// Pictures of this item from another rate or format would stand beside the new ones as if they belonged to them.
@@ -284,41 +493,32 @@ impl<'a> Worker<'a> {
         self.context.work.stage(extract_frames::DECL.id).join(name)
     }
 
-    fn encoder(&self) -> &Sender<ToEncoder> {
-        self.to_encoder.as_ref().expect("an embedding is due, so there is an encoder")
-    }
-
-    fn send(
-        &self,
-        stage: usize,
-        item: usize,
-        key: Key,
-        content: Content,
-        outcome: Outcome,
-    ) -> Result<(), Disconnected> {
-        let finished = Finished { item, key, content, outcome };
-        self.to_writer.send((stage, WriterMessage::Finished(finished))).map_err(|_| Disconnected)
+    fn send(&self, item: usize, due: &Due, content: Content, outcome: Outcome) -> Result<(), Ended> {
+        let finished = Finished { item, key: due.key, content, outcome };
+        Ok(self.to_writer.send((due.position, WriterMessage::Finished(finished)))?)
     }
 }
 
-/// What the pictures of one clip are gathered in.
-#[derive(Default)]
-struct Hand {
-    item: usize,
-    attempt: u32,
-    keeps: bool,
-    encodes: bool,
-    rows: PictureRows,
-    /// Seconds of each picture so far.
-    times: Vec<f64>,
-    disconnected: bool,
+impl<'t> Job<'t> {
+    fn new(item: usize, path: &'t Path, wanted: Wishes<'t>, hashing: Hashing) -> Self {
+        let (hand, phase) = (Hand::default(), Phase::Opening);
+        Job { item, path, wanted, hashing, content: None, due: Vec::new(), hand, phase, deaths: [0; 3] }
+    }
+
+    /// Refuses a value whose file is no longer the one that was hashed.
+    fn unchanged(&self) -> Result<(), Failure> {
+        match Stamp::of(self.path) {
+            Ok(now) if now == self.hashing.stamp => Ok(()),
+            _ => {
+                Err(Failure::new(Cause::Changed, "the file changed while it was being read; the next run tries again"))
+            }
+        }
+    }
 }
 
-/// Turns a panic in a decoder into a failure of this item.
-fn guarded<T>(decode: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(decode)).unwrap_or_else(|panic| {
-        Err(Failure::new(Cause::Internal, format!("a defect of this program: {}", panic_message(&*panic))))
-    })
+/// A worker that says something else than it was asked.
+fn confused(worker: &mut MediaWorker) -> Interrupted {
+    Interrupted::Died(worker.replace("it said what it was not asked"))
 }
 
 /// Why a file cannot be looked at, as data.
@@ -327,13 +527,5 @@ fn unreadable(error: &std::io::Error) -> Failure {
     match error.kind() {
         NotFound | NotADirectory => Failure::new(Cause::Missing, "there is no such file"),
         kind => Failure::new(Cause::Unreadable, format!("the file cannot be read: {kind}")),
-    }
-}
-
-/// Refuses a value whose file is no longer the one that was hashed.
-fn unchanged(path: &Path, stamp: Stamp) -> Result<(), Failure> {
-    match Stamp::of(path) {
-        Ok(now) if now == stamp => Ok(()),
-        _ => Err(Failure::new(Cause::Changed, "the file changed while it was being read; the next run tries again")),
     }
 }

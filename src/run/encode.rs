@@ -1,4 +1,4 @@
-//! The encoder thread: pixels from all workers in, full batches through the model, embeddings of whole clips out.
+//! The thread that batches across clips, for a GPU: windows from all lanes in, full batches through the model, embeddings of whole clips out.
 //!
 //! Batches are filled across clips, so that short clips do not leave the device idle. What an item's embedding is does not
 //! depend on its batch: `encode_clip::Encoder` promises that, and tests hold it to it.
@@ -18,7 +18,7 @@ use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 /// than its packets said.
 pub type Attempt = (usize, u32);
 
-/// What workers send. The frames of an attempt come in order and before its end.
+/// What lanes send. The frames of an attempt come in order and before its end.
 #[derive(Debug)]
 pub enum ToEncoder {
     /// One resized picture, `[S][S][3]`.
@@ -30,7 +30,7 @@ pub enum ToEncoder {
     },
     /// The pictures of this attempt are worth nothing; another follows.
     Abandon(Attempt),
-    /// The item has no more frames: their times, or why it failed.
+    /// The item has no more frames, and these are their times.
     End {
         /// Whose.
         attempt: Attempt,
@@ -39,7 +39,7 @@ pub enum ToEncoder {
         /// The content that the key was made of.
         content: Content,
         /// Seconds of each picture.
-        times: Result<Vec<f64>, Failure>,
+        times: Vec<f64>,
     },
 }
 
@@ -77,14 +77,9 @@ pub fn run(
             }
             // Its frames in the batch are computed with the others and dropped.
             ToEncoder::Abandon(attempt) => drop(open.remove(&attempt)),
-            ToEncoder::End { attempt, key, content, times: Ok(times) } => {
+            ToEncoder::End { attempt, key, content, times } => {
                 open.entry(attempt).or_default().end = Some((key, content, times));
                 send_complete(clip, stage, &mut open, &[attempt], to_writer)?;
-            }
-            ToEncoder::End { attempt, key, content, times: Err(failure) } => {
-                open.remove(&attempt);
-                let item = attempt.0;
-                send(stage, Finished { item, key, content, outcome: Outcome::Computed(Err(failure)) }, to_writer)?;
             }
         }
     }

@@ -2,6 +2,7 @@
 //! stages, which see the whole data set ([`sets`]).
 
 pub mod clip;
+pub mod embed;
 pub mod encode;
 pub mod kept;
 pub mod pass;

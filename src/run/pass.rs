@@ -1,13 +1,18 @@
 //! One pass over the clips for every item stage that is due.
 //!
 //! ```text
-//! feeder ──tasks──▶ workers (decode, log-mel) ──pixels──▶ encoder ──▶ writer (shards)
-//!                        └───────────values──────────────────────────▶
+//! feeder ──tasks──▶ lanes ──────────────────values──────────────────▶ writer (shards)
+//!                   │ ▲ └─windows, for a GPU──────▶ encoder ──values──▶
+//!                   ▼ │
+//!                   media workers, one a lane (processes)
 //! ```
 //!
 //! Every channel is bounded, so memory does not grow with the data set or with the length of a clip, and whoever is ahead
 //! waits. A stop (signal, too many failures, an error) ends the feeder; everything downstream drains, and the writer
 //! publishes what is finished.
+//!
+//! `run.jobs` lanes work at the same time, by default one a core. A lane and its worker take turns, and on a CPU a lane encodes its own
+//! pictures on its own thread, so that no core idles while clips are left and none has two to serve.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +25,8 @@ use crate::error::{Error, Result, panic_message};
 use crate::events::{Event, Reporter};
 use crate::plan::{ItemState, StagePlan, known_content};
 use crate::resolve::{ClipScience, Source, refuse};
-use crate::run::clip::{Context, Task, Worker};
+use crate::run::clip::{Context, Ended, Lane, Task};
+use crate::run::embed::{Embedder, Encoding};
 use crate::run::encode::{self, ToEncoder};
 use crate::run::kept::KeptPictures;
 use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
@@ -34,17 +40,23 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     let Session { config, dataset, work, digests, science, plans, .. } = session;
     let items = &dataset.items;
     let kept = kept_pictures(session, reporter)?;
-    let context = Context { items, plans, science, digests, work, kept: kept.as_ref() };
+    let settings = session.worker_settings();
+    let kept = kept.as_ref();
+    let context = Context { items, plans, science, digests, work, kept, settings: &settings, reporter };
     let stale = |plan: &StagePlan| plan.shards.iter().any(|s| s.stale.is_some());
     let due = |plan: &StagePlan| {
         plan.shards.iter().flat_map(|s| s.stale.iter().flatten()).any(|state| matches!(state, ItemState::Due(_)))
     };
 
     let clip_stage = plans.iter().position(|plan| plan.decl.id == encode_clip::DECL.id && due(plan));
-    let encoder = match (clip_stage, &science.clip) {
-        (Some(_), Some(clip)) => Some(load_encoder(clip, config, reporter)?),
-        _ => None,
+    let jobs = match config.run.jobs {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        jobs => jobs,
     };
+    let load = |clip| load_encoder(clip, config, reporter);
+    let encoding = science.clip.as_ref().filter(|_| clip_stage.is_some());
+    let encoding = encoding.map(|clip| Encoding::new(clip, &config.run, jobs, move || load(clip)));
+    let encoding = encoding.as_ref();
 
     let publish_every = Duration::from_secs_f64(config.run.publish_every);
     let mut writers: Vec<StageWriter<'_>> = plans
@@ -56,10 +68,6 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         return writers.into_iter().map(StageWriter::finish).collect();
     }
 
-    let jobs = match config.run.jobs {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        jobs => jobs,
-    };
     let (task_out, task_in) = bounded::<Task>(jobs);
     let (to_writer, writer_in) = bounded::<ToWriter>(WRITER_QUEUE);
     let (to_encoder, encoder_in) = bounded::<ToEncoder>(2 * config.run.batch_size);
@@ -72,22 +80,30 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
             Ok(())
         }));
         for _ in 0..jobs {
-            let tasks = task_in.clone();
-            let encoder = encoder.is_some().then(|| to_encoder.clone());
-            let mut worker = Worker::new(context, to_writer.clone(), encoder);
+            let (tasks, to_writer) = (task_in.clone(), to_writer.clone());
+            let embedder = encoding.map(|encoding| Embedder::new(encoding, to_encoder.clone()));
             threads.push(scope.spawn(move || {
-                for task in &tasks {
-                    if worker.process(&task).is_err() {
-                        break;
-                    }
+                let outcome = run_lane(Lane::new(context, to_writer, embedder), &tasks, stop);
+                if let Some(encoding) = encoding {
+                    encoding.rest();
                 }
-                Ok(())
+                outcome
             }));
         }
         drop((task_in, to_encoder));
-        if let (Some(encoder), Some(clip), Some(stage)) = (&encoder, &science.clip, clip_stage) {
+        if let (Some(encoding), Some(clip), Some(stage)) = (encoding, &science.clip, clip_stage) {
             let (to_writer, batch_size) = (to_writer.clone(), config.run.batch_size);
-            threads.push(scope.spawn(move || encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)));
+            threads.push(scope.spawn(move || {
+                let encoder = match encoding.encoder() {
+                    Ok(encoder) => encoder,
+                    Err(ended) => return give_up(ended, stop),
+                };
+                if encoding.is_across(encoder) {
+                    encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)
+                } else {
+                    Ok(())
+                }
+            }));
         } else {
             drop(encoder_in);
         }
@@ -107,6 +123,27 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         joined.into_iter().collect::<Result<()>>()?;
         tallies
     })
+}
+
+/// One lane, from its first clip to the last.
+fn run_lane(mut lane: Lane<'_>, tasks: &Receiver<Task>, stop: &AtomicBool) -> Result<()> {
+    for task in tasks {
+        if let Err(ended) = lane.process(&task) {
+            return give_up(ended, stop);
+        }
+    }
+    Ok(())
+}
+
+/// The other lanes finish what they have begun.
+fn give_up(ended: Ended, stop: &AtomicBool) -> Result<()> {
+    match ended {
+        Ended::Disconnected => Ok(()),
+        Ended::Failed(error) => {
+            stop.store(true, Ordering::Relaxed);
+            Err(error)
+        }
+    }
 }
 
 /// Loads the model and says what it is and where it runs.

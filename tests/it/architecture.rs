@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use pipeline::registry::STAGES;
 
 /// What the stages share: on the shelf, but no stages.
-const SHARED: [&str; 7] = ["clip", "contract", "media", "networks", "predictions", "shard", "training"];
+const SHARED: [&str; 8] = ["clip", "contract", "media", "networks", "predictions", "shard", "training", "transformer"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -75,6 +75,27 @@ fn native_libraries_stay_in_their_rooms() {
             assert_eq!(uses, allowed.contains(&name.as_str()), "{name} and {library}");
         }
     }
+}
+
+/// The main program is not to load libav: the linker drops what nobody names, so nobody but the worker may name what decodes.
+#[test]
+fn the_worker_alone_decodes() {
+    let constants = ["media::LIBAV", "media::LibavVersions", "media::SYMPHONIA_VERSION"];
+    let mut uses = 0;
+    for path in sources() {
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        if !shown.starts_with("src/") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code.filter(|line| line.contains("media::")) {
+            uses += 1;
+            let constant = constants.iter().any(|constant| line.contains(constant));
+            assert!(constant || shown.starts_with("src/bin/pipeline-media/"), "{shown}: {line}");
+        }
+    }
+    assert!(uses > 0);
 }
 
 #[test]

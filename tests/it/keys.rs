@@ -137,14 +137,24 @@ fn shard_size_order_and_membership_copy_rows() {
 #[test]
 fn threads_and_batches_do_not_change_a_byte() {
     let lab = Lab::new();
-    let runs = [("a", "1", "1"), ("b", "3", "2"), ("c", "2", "32")];
-    for (work, jobs, batch) in runs {
-        let (jobs, batch) = (format!("run.jobs={jobs}"), format!("run.batch_size={batch}"));
-        lab.run(&["extract-frames", "log-mel", "encode-clip", "--work", work, "--set", &jobs, "--set", &batch]);
+    let runs = [
+        ("a", "1", "1", "clip"),
+        ("b", "5", "2", "auto"),
+        ("c", "2", "32", "clip"),
+        ("d", "2", "32", "across"),
+        ("e", "3", "2", "across"),
+    ];
+    for (work, jobs, batch, batching) in runs {
+        let knobs = [("jobs", jobs), ("batch_size", batch), ("batching", batching)];
+        let knobs = knobs.map(|(knob, value)| format!("run.{knob}={value}"));
+        let mut args = vec!["extract-frames", "log-mel", "encode-clip", "--work", work];
+        args.extend(knobs.iter().flat_map(|knob| ["--set", knob]));
+        lab.run(&args);
     }
     assert_eq!(lab.shards_in("a").len(), 3 * CLIPS.div_ceil(4));
-    assert_eq!(lab.shards_in("a"), lab.shards_in("b"));
-    assert_eq!(lab.shards_in("a"), lab.shards_in("c"));
+    for (work, ..) in &runs[1..] {
+        assert_eq!(lab.shards_in("a"), lab.shards_in(work), "{work}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
 //! | `systems` | training, judging, and what is refused |
 //! | `tau` | the ready configuration for TAU 2021 |
+//! | `workers` | the processes that decode: who loads libav, what a dead one costs |
 //! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -26,3 +27,4 @@ mod server;
 mod survival;
 mod systems;
 mod tau;
+mod workers;

@@ -10,7 +10,7 @@ use crate::key::canonical;
 use crate::resolve::refuse;
 use crate::run::sets::evaluation::{METRICS, judged, predictions_preimage, read_predictions};
 use crate::run::sets::neural::HISTORY;
-use crate::run::sets::samples::small_picture;
+use crate::run::sets::samples::Samples;
 use crate::run::sets::{During, Ended, SetStage, preimage};
 use crate::session::Session;
 use crate::store::index::Index;
@@ -164,16 +164,20 @@ impl SetStage for Report<'_> {
         let split = &self.session.science.evaluate.split;
         let chosen = report::choose(&tables, split, spec.samples);
         let items = &self.session.dataset.items;
-        let samples = chosen.iter().filter_map(|id| {
-            let picture = items.iter().position(|item| item.id == *id).and_then(|at| small_picture(self.session, at));
-            Sample::new(id, picture, &tables)
-        });
+        let (mut pictures, mut samples) = (Samples::new(self.session), Vec::new());
+        for id in &chosen {
+            let picture = match items.iter().position(|item| item.id == *id) {
+                Some(at) => pictures.picture(at)?,
+                None => None,
+            };
+            samples.extend(Sample::new(id, picture, &tables));
+        }
         let page = Page {
             title: if spec.title.is_empty() { self.session.dataset.name.clone() } else { spec.title.clone() },
             dataset: self.session.dataset.name.clone(),
             figures,
             curves: self.curves(),
-            samples: samples.collect(),
+            samples,
             failures: self.failures()?,
             provenance: self.provenance(),
             config: self.config(),

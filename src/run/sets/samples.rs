@@ -1,38 +1,40 @@
 //! Small pictures of some clips, for the report: what the systems saw beside what they said.
 
-use std::ops::ControlFlow;
-
-use contract::Picture;
-use extract_frames::{FileSpec, Format};
-
+use crate::error::Result;
 use crate::session::Session;
+use crate::worker::MediaWorker;
+use crate::worker::child::path_bytes;
+use crate::worker::protocol::{Reply, Request};
 
 /// Pixels per row of a small picture: five of them stand beside each other on a page.
 const WIDTH: u32 = 240;
 
-/// The picture that stands for a clip in the reference example, as a small JPEG; `None` where the clip gives none.
-pub fn small_picture(session: &Session, item: usize) -> Option<Vec<u8>> {
-    let path = session.dataset.items[item].video.as_deref()?;
-    let mut video = media::Video::open(path).ok()?;
-    let picks = extract_frames::select(video.timeline(), &session.science.frames).ok()?;
-    let pick = picks.get(picks.len().min(5).checked_sub(1)?)?;
-    let mut taken = None;
-    let decoded = video.decode(&[pick.frame], &mut |_, picture| {
-        taken = Some(picture);
-        ControlFlow::Break(())
-    });
-    let _ = decoded.ok()?;
-    let files = FileSpec { format: Format::Jpeg, jpeg_quality: Some(80) };
-    extract_frames::encode_picture(&shrink(taken?)?, &files).ok()
+/// Makes small pictures; its worker is started for the first.
+pub struct Samples<'a> {
+    session: &'a Session,
+    worker: Option<MediaWorker>,
 }
 
-fn shrink(picture: Picture) -> Option<Picture> {
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    let whole = image::RgbImage::from_raw(width, height, picture.rgb)?;
-    if width <= WIDTH {
-        return Some(Picture { width: width as usize, height: height as usize, rgb: whole.into_raw() });
+impl<'a> Samples<'a> {
+    /// For the clips of this session.
+    pub fn new(session: &'a Session) -> Self {
+        Samples { session, worker: None }
     }
-    let rows = (u64::from(height) * u64::from(WIDTH) / u64::from(width)).max(1) as u32;
-    let small = image::imageops::thumbnail(&whole, WIDTH, rows);
-    Some(Picture { width: WIDTH as usize, height: rows as usize, rgb: small.into_raw() })
+
+    /// The picture that stands for a clip in the reference example, as a small JPEG; `None` where the clip gives none.
+    pub fn picture(&mut self, item: usize) -> Result<Option<Vec<u8>>> {
+        let Some(path) = self.session.dataset.items[item].video.as_deref() else { return Ok(None) };
+        let mut worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => MediaWorker::start(&self.session.worker_settings())?,
+        };
+        let mut bulk = Vec::new();
+        let request = Request::Sample { path: path_bytes(path), width: WIDTH };
+        // A worker that dies of a clip costs its picture.
+        if worker.send(&request).is_ok() && matches!(worker.receive(&mut bulk), Ok(Reply::Sample)) {
+            self.worker = Some(worker);
+            return Ok(Some(bulk).filter(|jpeg| !jpeg.is_empty()));
+        }
+        Ok(None)
+    }
 }

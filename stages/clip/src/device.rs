@@ -107,6 +107,8 @@ fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
     })
 }
 
+const CPU: &str = "cpu";
+
 const LIBRARY: &str = "candle 0.11";
 
 /// What the values were computed on: provenance, no part of a key.
@@ -121,6 +123,24 @@ pub struct Backend {
 }
 
 impl Backend {
+    /// The CPU engine.
+    pub fn engine(tower: &transformer::Tower) -> Backend {
+        let elements = match tower.elements() {
+            transformer::Elements::F32 => "f32",
+            transformer::Elements::Bf16 => "bf16",
+        };
+        Backend {
+            device: CPU.into(),
+            instructions: format!("{}+{}", std::env::consts::ARCH, tower.instructions()),
+            library: format!("own kernels in {elements}"),
+        }
+    }
+
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.device == CPU
+    }
+
     fn cpu() -> Backend {
         #[cfg(target_arch = "x86_64")]
         let extensions: Vec<&str> = [
@@ -134,7 +154,7 @@ impl Backend {
         #[cfg(not(target_arch = "x86_64"))]
         let extensions: Vec<&str> = Vec::new();
         let instructions = std::iter::once(std::env::consts::ARCH).chain(extensions).collect::<Vec<_>>().join("+");
-        Backend { device: "cpu".into(), instructions, library: LIBRARY.into() }
+        Backend { device: CPU.into(), instructions, library: LIBRARY.into() }
     }
 }
 

@@ -28,12 +28,16 @@
 //! processor; across processors and devices values agree to about 1e-5 relative in f32. A prompt is never cut: one with too many tokens is an
 //! error, as is an empty one.
 //!
+//! **Two ways to compute a picture.** [`engine`] loads the image tower for the CPU engine of the crate `transformer`, which is what `encode-clip` uses on a CPU. [`ImageTower`]
+//! computes the same on candle's tensors: on CUDA devices, and as the twin that the engine is tested against. The text tower, which sees a handful of prompts, knows candle only.
+//!
 //! **Why not candle-transformers' CLIP.** Its tower draws a missing class embedding at random, knows only QuickGELU, fixes the layer norms'
 //! epsilon and computes every token of the last block although one is used. The towers here are written on candle's tensors instead.
 
 pub mod checkpoint;
 pub mod config;
 pub mod device;
+pub mod engine;
 pub mod epilogue;
 pub mod image;
 pub mod text;

@@ -2,42 +2,35 @@
 
 use candle_core::{DType, Device, Tensor};
 use clip::image::patchify;
-use clip::{Backend, Checkpoint, DeviceChoice, ImageTower, VisionConfig};
+use clip::{Backend, Checkpoint, DeviceChoice, ImageTower, VisionConfig, engine};
+use transformer::{Elements, Instructions, Pixels, Tower, peak_flops};
 
 use crate::preprocess::Normalize;
 use crate::{Error, Precision, Spec};
 
-/// Pictures per pass through the network on a CPU. Fixed, since the matrix kernel's order of summation may follow the number of
-/// rows: a picture must not get other bytes because the last batch was short or another batch size was asked for.
-/// Eight has most of the throughput of large blocks (ViT-B/32 on two cores: 5.7 pictures/s one by one, 9.0 by ten, 9.8 by 32)
-/// and wastes little on a short batch.
-const CPU_BLOCK: usize = 8;
+pub use transformer::Threads;
 
-/// The same on a CUDA device, whose library chooses kernels by shape.
+/// Pictures per pass through the network on a CUDA device. Fixed, since its library chooses kernels by shape: a picture must not get other
+/// bytes because the last batch was short or another batch size was asked for.
 const CUDA_BLOCK: usize = 32;
-
-/// Who computes a call on a CPU; a CUDA device does not care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threads {
-    /// The calling thread alone: several may call at once, which wastes nothing on waiting for each other.
-    One,
-    /// All threads of the rayon pool that the call is made in.
-    All,
-}
 
 /// A loaded network. Shared between threads freely.
 pub struct Encoder {
+    network: Network,
     normalize_pixels: Normalize,
-    tower: ImageTower,
     config: VisionConfig,
-    device: Device,
-    dtype: DType,
     precision: &'static str,
     normalize: bool,
-    block: usize,
     batch_size: usize,
     backend: Backend,
     unexpected: Vec<String>,
+}
+
+enum Network {
+    /// The CPU engine.
+    Engine(Box<Tower>),
+    /// candle, on a CUDA device.
+    Candle { tower: ImageTower, device: Device, dtype: DType },
 }
 
 impl Encoder {
@@ -48,34 +41,37 @@ impl Encoder {
         device: DeviceChoice,
         batch_size: usize,
     ) -> Result<Encoder, Error> {
-        let (opened, backend) = device.open()?;
-        let (dtype, precision) = match spec.precision {
-            Precision::F32 => (DType::F32, "f32"),
-            Precision::Bf16 => (DType::BF16, "bf16"),
-            Precision::F16 => (DType::F16, "f16"),
+        let (opened, on) = device.open()?;
+        let (network, backend, unexpected) = if opened.is_cpu() {
+            let elements = match spec.precision {
+                Precision::F32 => Elements::F32,
+                Precision::Bf16 => Elements::Bf16,
+                Precision::F16 => {
+                    return Err(Error::Clip(clip::Error::Device {
+                        device: device.to_string(),
+                        message: "the CPU computes in f32 or bf16; `precision = \"f16\"` needs a CUDA device and a build with CUDA"
+                            .into(),
+                    }));
+                }
+            };
+            let (tower, unexpected) = engine::load(checkpoint, Instructions::best(), elements)?;
+            let backend = Backend::engine(&tower);
+            (Network::Engine(Box::new(tower)), backend, unexpected)
+        } else {
+            let dtype = match spec.precision {
+                Precision::F32 => DType::F32,
+                Precision::Bf16 => DType::BF16,
+                Precision::F16 => DType::F16,
+            };
+            let (tower, unexpected) = ImageTower::load(checkpoint, &opened, dtype)?;
+            (Network::Candle { tower, device: opened, dtype }, on, unexpected)
         };
-        if opened.is_cpu() && dtype != DType::F32 {
-            return Err(Error::Clip(clip::Error::Device {
-                device: device.to_string(),
-                message: format!(
-                    "the CPU computes in f32 only; `precision = \"{precision}\"` needs a CUDA device and a build with CUDA"
-                ),
-            }));
-        }
-        let config = checkpoint.config().clone();
-        let normalize_pixels = Normalize::new(checkpoint, spec.preprocessing)?;
-        let (tower, unexpected) = ImageTower::load(checkpoint, &opened, dtype)?;
-        let block = if opened.is_cpu() { CPU_BLOCK } else { CUDA_BLOCK };
-        let (normalize, device) = (spec.normalize, opened);
         Ok(Encoder {
-            normalize_pixels,
-            tower,
-            config,
-            device,
-            dtype,
-            precision,
-            normalize,
-            block,
+            network,
+            normalize_pixels: Normalize::new(checkpoint, spec.preprocessing)?,
+            config: checkpoint.config().clone(),
+            precision: spec.precision.name(),
+            normalize: spec.normalize,
             batch_size,
             backend,
             unexpected,
@@ -92,11 +88,6 @@ impl Encoder {
         self.batch_size
     }
 
-    /// Pictures that the network computes at a time whatever it is given: multiples of it waste nothing.
-    pub fn block(&self) -> usize {
-        self.block
-    }
-
     /// What it computes on.
     pub fn backend(&self) -> &Backend {
         &self.backend
@@ -107,10 +98,24 @@ impl Encoder {
         &self.unexpected
     }
 
+    /// Pictures per second that `threads` threads of this CPU could encode if they did nothing but multiply and add in registers, measured now; `None` on a CUDA
+    /// device, which does not tell.
+    pub fn limit(&self, threads: usize) -> Option<f64> {
+        match &self.network {
+            Network::Engine(tower) => {
+                Some(peak_flops(tower.instructions(), tower.elements(), threads) / tower.flops_per_picture() as f64)
+            }
+            Network::Candle { .. } => None,
+        }
+    }
+
     /// The embeddings `[n, D]` of `n` pictures as [`crate::Preprocess::crop`] leaves them, `[n, S, S, 3]` bytes, `n` at most the batch size.
     pub fn encode(&self, windows: &[u8], n: usize, threads: Threads) -> Result<Vec<f32>, Error> {
         let values = 3 * self.config.image_size * self.config.image_size;
         assert_eq!(windows.len(), n * values, "resized pictures");
+        if let Network::Engine(tower) = &self.network {
+            return self.finish(n, tower.encode(Pixels::Bytes(windows, self.normalize_pixels.table()), threads));
+        }
         let mut pixels = vec![0.0; windows.len()];
         for (window, pixels) in windows.chunks_exact(values).zip(pixels.chunks_exact_mut(values)) {
             self.normalize_pixels.apply(window, pixels);
@@ -119,25 +124,36 @@ impl Encoder {
     }
 
     /// The same of pictures that are normalised already, `[n, 3, S, S]`.
-    pub fn encode_pixels(&self, pixels: &[f32], n: usize, _threads: Threads) -> Result<Vec<f32>, Error> {
+    pub fn encode_pixels(&self, pixels: &[f32], n: usize, threads: Threads) -> Result<Vec<f32>, Error> {
+        assert_eq!(pixels.len(), n * 3 * self.config.image_size * self.config.image_size, "prepared pictures");
+        match &self.network {
+            Network::Engine(tower) => self.finish(n, tower.encode(Pixels::Values(pixels), threads)),
+            Network::Candle { tower, device, dtype } => self.finish(n, self.on_candle(tower, device, *dtype, pixels)?),
+        }
+    }
+
+    fn on_candle(&self, tower: &ImageTower, device: &Device, dtype: DType, pixels: &[f32]) -> Result<Vec<f32>, Error> {
         let side = self.config.image_size;
-        assert!(n <= self.batch_size, "{n} pictures in a batch of {}", self.batch_size);
-        assert_eq!(pixels.len(), n * 3 * side * side, "prepared pictures");
         let (patches, patch_len) = (self.config.tokens() - 1, self.config.patch_len());
-        let mut embeddings = Vec::with_capacity(n * self.dimension());
-        for pictures in pixels.chunks(self.block * 3 * side * side) {
-            let mut input = vec![0.0; self.block * patches * patch_len];
+        let mut embeddings = Vec::new();
+        for pictures in pixels.chunks(CUDA_BLOCK * 3 * side * side) {
+            let mut input = vec![0.0; CUDA_BLOCK * patches * patch_len];
             for (picture, input) in
                 pictures.chunks_exact(3 * side * side).zip(input.chunks_exact_mut(patches * patch_len))
             {
                 patchify(picture, side, self.config.patch_size, input);
             }
-            let input =
-                Tensor::from_vec(input, (self.block, patches, patch_len), &self.device)?.to_dtype(self.dtype)?;
-            let output = self.tower.forward(&input)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+            let input = Tensor::from_vec(input, (CUDA_BLOCK, patches, patch_len), device)?.to_dtype(dtype)?;
+            let output = tower.forward(&input)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
             let there = pictures.len() / (3 * side * side);
             embeddings.extend_from_slice(&output[..there * self.dimension()]);
         }
+        Ok(embeddings)
+    }
+
+    /// Scales `n` embeddings where asked for, and refuses what is not finite.
+    fn finish(&self, n: usize, mut embeddings: Vec<f32>) -> Result<Vec<f32>, Error> {
+        assert!(n <= self.batch_size, "{n} pictures in a batch of {}", self.batch_size);
         for (row, embedding) in embeddings.chunks_exact_mut(self.dimension()).enumerate() {
             if self.normalize {
                 to_unit_length(embedding);

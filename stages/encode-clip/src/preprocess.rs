@@ -27,7 +27,7 @@ pub enum Order {
 }
 
 /// What the resized picture is before the crop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Resize {
     /// The shorter side gets this length, the longer one keeps the ratio, rounded down.
     ShortestEdge(usize),
@@ -36,7 +36,7 @@ enum Resize {
 }
 
 /// The preprocessing that belongs to a checkpoint.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PreprocessorConfig {
     resize: Resize,
     crop: Option<(usize, usize)>,
@@ -167,6 +167,27 @@ impl Keys {
     }
 }
 
+/// What a [`Preprocess`] is made of, as plain data: another process can prepare the pictures of a checkpoint that it never sees.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    order: Order,
+    side: usize,
+    config: PreprocessorConfig,
+}
+
+impl Recipe {
+    /// The preprocessing that `checkpoint` asks for, its steps in this order.
+    ///
+    /// Size, mean, standard deviation and filter are those of the checkpoint's `preprocessor_config.json`: they belong to
+    /// the weights. Without that file [`Order::OpenAi`] uses OpenAI's constants, as their code does; [`Order::Hf`] is an error.
+    /// So is what this stage cannot do.
+    pub fn new(checkpoint: &Checkpoint, order: Order) -> Result<Recipe, Error> {
+        let config = PreprocessorConfig::for_order(checkpoint, order)?;
+        let recipe = Recipe { order, side: checkpoint.config().image_size, config };
+        Preprocess::of(&recipe).map(|_| recipe)
+    }
+}
+
 /// Prepares pictures for one checkpoint; owns its buffers, one per worker.
 pub struct Preprocess {
     order: Order,
@@ -178,12 +199,14 @@ pub struct Preprocess {
 }
 
 impl Preprocess {
-    /// The preprocessing that `checkpoint` asks for, its steps in this order.
-    ///
-    /// Size, mean, standard deviation and filter are those of the checkpoint's `preprocessor_config.json`: they belong to
-    /// the weights. Without that file [`Order::OpenAi`] uses OpenAI's constants, as their code does; [`Order::Hf`] is an error.
+    /// [`Recipe::new`], ready to be used.
     pub fn new(checkpoint: &Checkpoint, order: Order) -> Result<Preprocess, Error> {
-        Self::with_config(PreprocessorConfig::for_order(checkpoint, order)?, checkpoint.config().image_size, order)
+        Self::of(&Recipe::new(checkpoint, order)?)
+    }
+
+    /// What the recipe says.
+    pub fn of(recipe: &Recipe) -> Result<Preprocess, Error> {
+        Self::with_config(recipe.config.clone(), recipe.side, recipe.order)
     }
 
     fn with_config(config: PreprocessorConfig, side: usize, order: Order) -> Result<Preprocess, Error> {
@@ -291,6 +314,11 @@ impl Normalize {
 
     fn with_config(config: &PreprocessorConfig, order: Order) -> Normalize {
         Normalize(std::array::from_fn(|c| std::array::from_fn(|byte| normalised(config, order, c, byte as u8))))
+    }
+
+    /// The value of each byte, by channel.
+    pub fn table(&self) -> &[[f32; 256]; 3] {
+        &self.0
     }
 
     /// `window` `[S][S][3]` as `[3][S][S]`.

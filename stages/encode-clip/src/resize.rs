@@ -13,11 +13,13 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 /// Fractional bits of the integer weights: 32 less 8 for the pixel and 2 for overshoot.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
 /// The interpolation kernels that published CLIP checkpoints ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// Triangle, support 1.
     Bilinear,

@@ -1,6 +1,6 @@
 //! The rows of an item whose pictures are kept: what its picture files are.
 
-use contract::{Column, ColumnSpec, Element, Picture, Rows, Values};
+use contract::{Column, ColumnSpec, Element, Rows, Values};
 
 use crate::Pick;
 
@@ -35,12 +35,12 @@ pub struct PictureRows {
 }
 
 impl PictureRows {
-    /// Adds a picture and the BLAKE3 of its file.
-    pub fn push(&mut self, pick: &Pick, picture: &Picture, digest: &[u8; 32]) {
+    /// Adds a picture of `width` times `height` pixels and the BLAKE3 of its file.
+    pub fn push(&mut self, pick: &Pick, width: usize, height: usize, digest: &[u8; 32]) {
         self.time.push(pick.time);
         self.pts.push(pick.pts_seconds);
-        self.width.push(picture.width as i64);
-        self.height.push(picture.height as i64);
+        self.width.push(width as i64);
+        self.height.push(height as i64);
         self.digest.extend_from_slice(digest);
     }
 

@@ -1,6 +1,7 @@
 //! Which frames, when.
 
 use contract::Timeline;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, FrameSpec};
 
@@ -8,7 +9,7 @@ use crate::{Error, FrameSpec};
 pub const MAX_PICKS: usize = 1_000_000;
 
 /// One output picture.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pick {
     /// Index of the frame it shows, in [`Timeline::frames`].
     pub frame: usize,

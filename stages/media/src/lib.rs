@@ -16,7 +16,7 @@ pub mod sound;
 pub mod video;
 
 pub use error::MediaError;
-pub use libav::{LibavVersions, libav_versions};
+pub use libav::{LIBAV, LibavVersions};
 pub use sound::sound;
 pub use video::{Outcome, Video, VideoInfo};
 

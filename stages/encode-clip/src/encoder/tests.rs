@@ -121,11 +121,15 @@ fn precisions() {
     let checkpoint = Checkpoint::locate(fixture::checkpoint("tiny-gelu").to_str().unwrap()).unwrap();
     let encoder = Encoder::load(&checkpoint, &spec(), DeviceChoice::Cpu, 1).unwrap();
     assert!(encoder.backend().to_string().starts_with("cpu ("), "{}", encoder.backend());
-    for precision in [Precision::Bf16, Precision::F16] {
-        let spec = Params { precision, ..Params::default() }.resolve().unwrap();
-        let error = Encoder::load(&checkpoint, &spec, DeviceChoice::Cpu, 1).err().unwrap().to_string();
-        assert!(error.contains("the CPU computes in f32 only"), "{error}");
-    }
+    let spec = |precision| Params { precision, ..Params::default() }.resolve().unwrap();
+    let error = Encoder::load(&checkpoint, &spec(Precision::F16), DeviceChoice::Cpu, 1).err().unwrap().to_string();
+    assert!(error.contains("the CPU computes in f32 or bf16"), "{error}");
+    let half = Encoder::load(&checkpoint, &spec(Precision::Bf16), DeviceChoice::Cpu, 3).unwrap();
+    assert!(half.backend().to_string().contains("bf16"), "{}", half.backend());
+    let pixels = fixture::floats(&fixture::checkpoint("tiny-gelu/pixels.f32"));
+    let wanted = fixture::floats(&fixture::checkpoint("tiny-gelu/features.f32"));
+    let found = half.encode_pixels(&pixels, 3, Threads::One).unwrap();
+    assert!(relative_error(&found, &wanted) < 2e-2 && found != wanted);
 }
 
 /// Run on a machine with a CUDA device; reports by name that it did not run elsewhere.

@@ -1,0 +1,138 @@
+//! What is made of one file: pictures (as files, as windows for the encoder) and the log-mel, sent as they come.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use crate::held::MediaFile;
+use contract::{Cause, Failure, Picture, Values};
+use encode_clip::Preprocess;
+use extract_frames::{FileSpec, FrameSpec, Pick};
+use log_mel::LogMel;
+use media::Outcome;
+use pipeline::worker::Settings;
+use pipeline::worker::protocol::{ColumnHead, PIECE, Reply, Wanted, send};
+
+/// The stages, planned once, with their scratch memory.
+pub(crate) struct Maker {
+    frames: FrameSpec,
+    files: FileSpec,
+    preprocess: Option<Preprocess>,
+    log_mel: Option<LogMel>,
+}
+
+impl Maker {
+    /// As the settings say.
+    pub(crate) fn new(settings: &Settings) -> Result<Maker, Box<dyn std::error::Error + Send + Sync>> {
+        let spec = settings.extract_frames.resolve()?;
+        let log_mel = match &settings.log_mel {
+            Some(params) => Some(LogMel::new(&params.resolve()?)?),
+            None => None,
+        };
+        let preprocess = settings.encode_clip.as_ref().map(Preprocess::of).transpose()?;
+        Ok(Maker { frames: spec.frames, files: spec.files, preprocess, log_mel })
+    }
+
+    /// Which pictures are looked at.
+    pub(crate) fn frames(&self) -> FrameSpec {
+        self.frames
+    }
+
+    /// Sends every wanted picture, in order, each as it comes: memory does not grow with the length of the clip.
+    pub(crate) fn pictures(
+        &mut self,
+        file: &MediaFile,
+        wanted: Wanted,
+        output: &mut impl Write,
+    ) -> io::Result<Result<(), Failure>> {
+        let mut video = match crate::held::open_file(file) {
+            Ok(video) => video,
+            Err(error) => return Ok(Err(Failure::from_error(&error))),
+        };
+        loop {
+            let picks = match extract_frames::select(video.timeline(), &self.frames) {
+                Ok(picks) => picks,
+                Err(error) => return Ok(Err(Failure::from_error(&error))),
+            };
+            if picks.is_empty() {
+                let message = "too short for a single picture: a clip must last at least half of one period of `fps`";
+                return Ok(Err(Failure::new(Cause::TooShort, message)));
+            }
+            let mut frames: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
+            frames.dedup();
+            let mut sent = Ok(Ok(()));
+            let mut next = picks.iter().peekable();
+            let outcome = video.decode(&frames, &mut |frame, picture| {
+                // A frame that is held for several seconds is several pictures.
+                while let Some(pick) = next.next_if(|pick| pick.frame == frame) {
+                    sent = self.picture(pick, &picture, wanted, output);
+                    if !matches!(sent, Ok(Ok(()))) {
+                        return ControlFlow::Break(());
+                    }
+                }
+                ControlFlow::Continue(())
+            });
+            match outcome {
+                Err(error) => return Ok(Err(Failure::from_error(&error))),
+                Ok(Outcome::Done | Outcome::Stopped) => return sent,
+                Ok(Outcome::Revised) => send(output, &Reply::StartOver, &[])?,
+            }
+        }
+    }
+
+    fn picture(
+        &mut self,
+        pick: &Pick,
+        picture: &Picture,
+        wanted: Wanted,
+        output: &mut impl Write,
+    ) -> io::Result<Result<(), Failure>> {
+        let mut file = Vec::new();
+        if wanted.files {
+            file = match extract_frames::encode_picture(picture, &self.files) {
+                Ok(bytes) => bytes,
+                Err(error) => return Ok(Err(Failure::from_error(&error))),
+            };
+        }
+        let mut window: &[u8] = &[];
+        if wanted.windows {
+            let preprocess = self.preprocess.as_mut().ok_or_else(|| io::Error::other("there is no encoder"))?;
+            window = match preprocess.crop(picture) {
+                Ok(window) => window,
+                Err(error) => return Ok(Err(Failure::from_error(&error))),
+            };
+        }
+        let head = Reply::Picture { pick: *pick, width: picture.width, height: picture.height, file: file.len() };
+        send(output, &head, &[&file, window]).map(Ok)
+    }
+
+    /// Sends the log-mel, column by column; returns its rows.
+    pub(crate) fn sound(&mut self, file: &MediaFile, output: &mut impl Write) -> io::Result<Result<usize, Failure>> {
+        let log_mel = self.log_mel.as_mut().ok_or_else(|| io::Error::other("there is no log-mel"))?;
+        let sound = match crate::held::sound_of(file) {
+            Ok(sound) => sound,
+            Err(error) => return Ok(Err(Failure::from_error(&error))),
+        };
+        let rows = match log_mel.compute(&sound) {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Err(Failure::from_error(&error))),
+        };
+        for column in rows.columns {
+            let element = column.values.element().into();
+            send(output, &Reply::Column(ColumnHead { name: column.name, width: column.width, element }), &[])?;
+            for piece in little_endian(&column.values).chunks(PIECE) {
+                send(output, &Reply::Piece, &[piece])?;
+            }
+        }
+        Ok(Ok(rows.len))
+    }
+}
+
+fn little_endian(values: &Values) -> Vec<u8> {
+    match values {
+        Values::U8(v) => v.clone(),
+        Values::I64(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Values::F16(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Values::F32(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        Values::F64(v) => v.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}

@@ -1,0 +1,99 @@
+//! What the arithmetic units give at most: multiply-adds on registers, with no memory in between.
+
+use std::time::Instant;
+
+use super::simd::{DotBf16, Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
+use crate::Elements;
+use crate::instructions::Instructions;
+
+/// Multiply-adds per accumulator and call.
+const STEPS: usize = 100_000;
+/// Independent accumulators: enough to hide the latency of two units.
+const CHAINS: usize = 12;
+
+#[inline(always)]
+unsafe fn multiply_adds<S: Simd>(seed: f32) -> f32 {
+    // SAFETY: no memory is touched; the caller has the instructions.
+    unsafe {
+        let (a, b) = (S::splat(seed), S::splat(0.999));
+        let mut acc = [S::splat(0.5); CHAINS];
+        for _ in 0..STEPS {
+            for acc in &mut acc {
+                *acc = S::fma(*acc, b, a);
+            }
+        }
+        acc.into_iter().map(|v| S::sum(v)).sum()
+    }
+}
+
+#[inline(always)]
+unsafe fn dots<S: DotBf16>(seed: f32) -> f32 {
+    let words = [0x3c00_3c00_u32; 16];
+    // SAFETY: the array is as long as the longest vector; the caller has the instructions.
+    unsafe {
+        let a = S::splat(seed);
+        let mut acc = [S::splat(0.5); CHAINS];
+        for _ in 0..STEPS {
+            for acc in &mut acc {
+                *acc = S::dot_bf16(*acc, a, words.as_ptr());
+            }
+        }
+        acc.into_iter().map(|v| S::sum(v)).sum()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(seed: f32) -> f32 {
+    unsafe { multiply_adds::<Avx2>(seed) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512(seed: f32) -> f32 {
+    unsafe { multiply_adds::<Avx512>(seed) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn avx512_bf16(seed: f32) -> f32 {
+    unsafe { dots::<Avx512>(seed) }
+}
+
+/// Operations of one call, and the call.
+fn loop_of(instructions: Instructions, elements: Elements) -> (usize, fn(f32) -> f32) {
+    let fma = |lanes: usize| 2 * lanes * CHAINS * STEPS;
+    // SAFETY: `peak` is only called for instructions that are available.
+    match (instructions, elements) {
+        (Instructions::Portable, _) => (fma(8), |seed| unsafe { multiply_adds::<Portable<8>>(seed) }),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, _) => (fma(8), |seed| unsafe { avx2(seed) }),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512Bf16, Elements::Bf16) => (2 * fma(16), |seed| unsafe { avx512_bf16(seed) }),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512 | Instructions::Avx512Bf16, _) => (fma(16), |seed| unsafe { avx512(seed) }),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("checked to be available"),
+    }
+}
+
+/// The best of several rounds, in operations per second.
+pub(super) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+    let (operations, call) = loop_of(instructions, elements);
+    let round = || {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    for i in 0..20 {
+                        std::hint::black_box(call(std::hint::black_box(i as f32 * 1e-3)));
+                    }
+                });
+            }
+        });
+        (20 * threads * operations) as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..5).map(|_| round()).fold(0.0, f64::max)
+}
