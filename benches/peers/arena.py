@@ -147,9 +147,9 @@ class Series:
         return statistics.median(getattr(self, clock))
 
 
-def alternate(contestants, request, rounds, warm_up=1):
-    """Asks each in turn, round after round, each round from another one on; the first `warm_up` rounds do not count. A contestant that fails
-    leaves the race. Returns {name: Series} and {name: last answer}."""
+def alternate(contestants, request, rounds, warm_up=1, patience=None):
+    """Asks each in turn, round after round, each round from another one on; the first `warm_up` rounds do not count. A contestant that fails, or needs
+    more than `patience` seconds though it is warm, leaves the race. Returns {name: Series} and {name: last answer}."""
     series, last = {}, {}
     for number in range(-warm_up, rounds):
         racing = [c for c in contestants if c.missing is None]
@@ -163,6 +163,8 @@ def alternate(contestants, request, rounds, warm_up=1):
                 found.wall.append(answer["wall"])
                 found.cpu.append(answer.get("cpu", float("nan")))
                 last[contestant.name] = answer
+                if patience and answer["wall"] > patience:
+                    contestant.missing = f"left out after a round of {answer['wall']:.0f} s"
     return series, last
 
 

@@ -53,7 +53,8 @@ def machine(setting, load):
     named = {line.split("==")[0] for row in (HERE / "requirements.txt").read_text().splitlines() if not row.startswith("#") for line in row.split()}
     return [
         ["processor", f"{first(cpu, 'model name')}, {len(os.sched_getaffinity(0))} cores; {', '.join(sets)}"],
-        ["f32 peak of two threads", f"{setting.found.get('peak', 0):.0f} GFLOP/s ({setting.found.get('peak kernel', '?')}), products and sums in registers alone"],
+        *([f"{precision} peak of two threads", f"{setting.found[f'peak {precision}']:.0f} GFLOP/s, products and sums in registers alone"]
+          for precision in ("f32", "bf16") if f"peak {precision}" in setting.found),
         ["memory", f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB"],
         ["load before", " ".join(f"{value:.1f}" for value in load)],
         ["system", f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {version_of('rustc', '--version')}"],
@@ -80,9 +81,6 @@ def main():
                       options.rounds or (3 if options.quick else 5), options.quick)
     setting.arguments = options.parts + (["--quick"] if options.quick else []) + ([f"--rounds {options.rounds}"] if options.rounds else [])
     setting.work.mkdir(parents=True, exist_ok=True)
-    peak = setting.ours("peak", 2)
-    setting.found |= {"peak": peak.facts["gflops"], "peak kernel": peak.facts["kernel"]}
-    peak.close()
     sections = []
     for name in options.parts or [name for name in PARTS if not (options.quick and name in LONG)]:
         print(f"{datetime.datetime.now():%H:%M:%S} {name}", file=sys.stderr, flush=True)

@@ -8,11 +8,20 @@ cd "$(dirname "$0")"
 venv=${1:-../../work/peers/venv}
 
 [[ -x $venv/bin/python ]] || "${PYTHON:-python3}" -m venv "$venv"
+there='
+import importlib.metadata, sys
+try:
+    sys.exit(any(importlib.metadata.version(name) != wanted for name, wanted in (spec.split("==") for spec in sys.argv[1:])))
+except importlib.metadata.PackageNotFoundError:
+    sys.exit(1)
+'
 : > "$venv/missing.txt"
 while read -r line; do
     [[ -z $line || $line == \#* ]] && continue
-    # Versions that are there already cost a second; pip says why the others fail.
     # shellcheck disable=SC2086 # one line may name packages that only fit together
+    if "$venv/bin/python" -c "$there" $line; then continue; fi
+    # pip says why one fails.
+    # shellcheck disable=SC2086
     if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check $line; then
         echo "peers: not installed here: $line" >&2
         echo "$line" >> "$venv/missing.txt"

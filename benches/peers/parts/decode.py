@@ -25,7 +25,8 @@ def compare(setting):
     contestants = [ours, Ffmpeg("ffmpeg", None), *peers]
     section = Section("Ten pictures of a clip", "CPU milliseconds a clip, one thread, to RGB in memory; median of the rounds. The command "
                       "`ffmpeg -threads 1 -i CLIP -an -vf fps=1 -f null -` decodes everything, converts nothing, and starts a process for each clip "
-                      "(about 0.1 s, mostly of loading libraries).", ["clips", *(c.name for c in contestants), "ours / ffmpeg", "torchcodec / ours", "pyav / ours", "decord / ours"])
+                      "(about 0.1 s, mostly of loading libraries).",
+                      ["clips", *(c.name for c in contestants), "ours / ffmpeg", "torchcodec / ours", "pyav / ours", "decord / ours"])
     try:
         for size, (width, height, wanted) in SIZES.items():
             stems = setting.stems(size, 1 if setting.quick else 3)

@@ -72,14 +72,16 @@ def compare(setting, size):
     if setting.quick:
         stems, few = few, few[:2]
     many_folder, few_folder = folder_of(setting, f"{size}-many", stems), folder_of(setting, f"{size}-few", few)
-    section = Section(f"The whole way, {size}", f"{len(stems)} clips of 10 s with WAV to ten ViT-B/32 embeddings a clip and a log-mel spectrogram (the preset `reference`, from 48 kHz) in "
-                      "HDF5. `whole process` is what a user waits for: start, loading and packing the model, reading and hashing the files, writing, syncing. `a further clip` is "
-                      f"the difference between {len(stems)} and {len(few)} clips, which leaves out start and model, as the loops of the peers do: they are imported, loaded and warm before the "
-                      "clock starts, and neither hash nor sync.", ["", "clips", "whole process, s", "a clip, s", "a further clip, s", "peak memory, MB"])
+    text = (f"{len(stems)} clips of 10 s with WAV to ten ViT-B/32 embeddings a clip and a log-mel spectrogram (the preset `reference`, from 48 kHz) in HDF5. "
+            "`whole process` is what a user waits for: start, loading and packing the model, reading and hashing the files, writing, syncing. "
+            f"`a further clip` is the difference between {len(stems)} and {len(few)} clips, which leaves out start and model, as the loops of the peers do: "
+            "they are imported, loaded and warm before the clock starts, and neither hash nor sync.")
+    section = Section(f"The whole way, {size}", text, ["", "clips", "whole process, s", "a clip, s", "a further clip, s", "peak memory, MB"])
     compositions = {}
     for precision in ("f32", "bf16"):
         compositions[precision] = best_composition(setting, few[:2], precision, section)
-    ours = {(precision, cores): (Ours(setting, f"ours {precision}{cores or ''}", many_folder, precision, cores), Ours(setting, f"ours {precision}{cores or ''} few", few_folder, precision, cores))
+    ours = {(precision, cores): (Ours(setting, f"ours {precision}{cores or ''}", many_folder, precision, cores),
+                                 Ours(setting, f"ours {precision}{cores or ''} few", few_folder, precision, cores))
             for precision, cores in (("f32", None), ("bf16", None), *([("f32", 1)] if size == "720p" else []))}
     reference = setting.peer("reference", "reference", setting.checkpoint)
     peers = [reference, *(c for c in compositions.values() if c)]

@@ -31,8 +31,8 @@ def memory(setting, counts=(100, 2000)):
     folder.mkdir(exist_ok=True)
     source = folder.parent / "short.mp4"
     if not source.exists():
-        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=1", "-f", "lavfi", "-i", "sine=f=330:d=1:r=48000",
-                        "-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", "aac", "-shortest", str(source)], check=True)
+        subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "testsrc2=s=640x360:r=25:d=1",
+                        "-f", "lavfi", "-i", "sine=f=330:d=1:r=48000", "-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", "aac", "-shortest", str(source)], check=True)
     base = source.read_bytes()
     section = Section("Memory and the number of clips", "One-second clips of 640x360 with sound, each of other bytes; peak of the whole process, f32.", ["clips", "peak memory, MB", "s"])
     peaks = []
