@@ -1,10 +1,12 @@
 # `make demo` shows what the pipeline does, `make test` that it does it right.
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test
+.PHONY: help setup build demo test peers
 
 # release is for use; dev builds faster and shares its build with the tests.
 PROFILE ?= release
 CLIPS ?= 100
+# For the comparison, e.g. PEERS="--quick" or PEERS="--rounds 9 decode".
+PEERS ?=
 # More for the command, e.g. RUN="--set audio.epochs=2".
 RUN ?=
 # Beside the tests the same set of packages as theirs: another set has other features, and heavy dependencies would be built twice.
@@ -35,3 +37,6 @@ test: setup ## Check the format, lint, run all tests
 	else \
 		set -x; cargo test --locked --workspace --lib --bins --tests; \
 	fi
+
+peers: setup ## Measure beside other programs and write docs/peers.md (downloads them; half an hour)
+	benches/peers/run.sh $(PEERS)

@@ -15,7 +15,7 @@ use crate::key::{Content, Difference, Key, NO_CONTENT, Template, differences};
 use crate::resolve::{ItemStage, Source};
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
-use crate::store::index::{Index, Location, identity};
+use crate::store::index::{Index, Location};
 use crate::store::layout::shard_name;
 use crate::store::pictures::PictureNames;
 
@@ -151,8 +151,6 @@ pub fn plan_stage(
     } else {
         items.par_iter().map(|item| known_content(item, stage.source, digests)).collect()
     };
-    let keys: Vec<Option<Key>> = contents.par_iter().map(|c| c.as_ref().map(|c| template.key(c))).collect();
-
     let published: HashMap<&Path, usize> =
         index.files.iter().enumerate().map(|(i, file)| (file.path.as_path(), i)).collect();
     let pictures = match stage.pictures {
@@ -164,15 +162,18 @@ pub fn plan_stage(
         .map(|k| {
             let range = k * look.shard_size..((k + 1) * look.shard_size).min(items.len());
             let path = work.stage(stage.decl.id).join(shard_name(k, count));
-            let current = published.get(path.as_path()).is_some_and(|at| {
-                let file = &index.files[*at];
-                let known: Option<Vec<&Key>> = keys[range.clone()].iter().map(Option::as_ref).collect();
-                known.is_some_and(|known| {
-                    let ids = items[range.clone()].iter().map(|item| item.id.as_str());
-                    file.identity == identity(ids.zip(known))
-                }) && !file.has_transient_failure()
-                    && file.items.iter().all(|item| pictures.has_all(&item.id, item.rows))
-            });
+            // Under one template equal contents are equal keys: no key is made where nothing is due.
+            let current =
+                published.get(path.as_path()).is_some_and(|at| {
+                    let file = &index.files[*at];
+                    file.template == template.text()
+                        && file.items.len() == range.len()
+                        && file.items.iter().zip(range.clone()).all(|(stored, i)| {
+                            stored.id == items[i].id && contents[i].as_ref() == Some(&stored.content)
+                        })
+                        && !file.has_transient_failure()
+                        && file.items.iter().all(|item| pictures.has_all(&item.id, item.rows))
+                });
             ShardPlan { items: range, stale: if current { None } else { Some(Vec::new()) } }
         })
         .collect();
@@ -190,15 +191,12 @@ pub fn plan_stage(
     };
     if shards.iter().any(|shard| shard.stale.is_some()) {
         plan.locations = plan.index.locations();
-        let mut history = History::new(&plan.index, &plan.template);
-        for shard in &mut shards {
-            let Some(states) = &mut shard.stale else { continue };
-            *states = shard
-                .items
-                .clone()
-                .map(|i| plan.state(&items[i], keys[i].as_ref(), contents[i].as_ref(), &pictures, &mut history))
-                .collect();
-        }
+        let history = History::new(&plan.index, &plan.template);
+        shards.par_iter_mut().for_each(|shard| {
+            let Some(states) = &mut shard.stale else { return };
+            let state = |i: usize| plan.state(&items[i], contents[i].as_ref(), &pictures, &history);
+            *states = shard.items.clone().map(state).collect();
+        });
         plan.changes = history.changes;
     }
     plan.shards = shards;
@@ -226,6 +224,11 @@ fn imported_contents(
 }
 
 impl StagePlan {
+    /// Whether the store has every shard as it is asked for.
+    pub fn is_current(&self) -> bool {
+        self.shards.iter().all(|shard| shard.stale.is_none())
+    }
+
     /// The content that the key of an item is made of; `None` when its file must be hashed first.
     pub fn content(&self, item: &Item, digests: &Digests) -> Option<Content> {
         match self.source {
@@ -237,13 +240,12 @@ impl StagePlan {
     fn state(
         &self,
         item: &Item,
-        key: Option<&Key>,
         content: Option<&Content>,
         pictures: &PictureNames,
-        history: &mut History<'_>,
+        history: &History<'_>,
     ) -> ItemState {
-        let Some(key) = key else { return ItemState::Due(Reason::NotHashed) };
-        if let Some(at) = self.locations.get(key) {
+        let Some(content) = content else { return ItemState::Due(Reason::NotHashed) };
+        if let Some(at) = self.locations.get(&self.template.key(content)) {
             let known = self.index.item(*at);
             return match &known.failed {
                 Some((cause, _)) if cause.is_transient() => ItemState::Due(Reason::Retry(*cause)),
@@ -326,10 +328,10 @@ impl<'a> History<'a> {
         History { by_id, changes }
     }
 
-    fn reason(&self, id: &str, content: Option<&Content>) -> Reason {
+    fn reason(&self, id: &str, content: &Content) -> Reason {
         match self.by_id.get(id) {
             Some((at, _)) if !self.changes[*at].is_empty() => Reason::ParametersChanged(*at),
-            Some((_, old)) if Some(*old) != content => Reason::ContentChanged,
+            Some((_, old)) if *old != content => Reason::ContentChanged,
             _ => Reason::New,
         }
     }

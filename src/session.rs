@@ -1,7 +1,10 @@
 //! Everything that a command needs before it runs or only looks: the data set, the store and a plan for each item stage.
 
+use std::sync::OnceLock;
+
 use contract::{Decl, Kind};
 use discover::Dataset;
+use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -29,20 +32,29 @@ pub struct Session {
     pub science: Science,
     /// The plan of each item stage, in the order of `science.stages`.
     pub plans: Vec<StagePlan>,
+    /// The digest of all labels, once something was keyed by it.
+    pub labels: OnceLock<String>,
 }
 
 impl Session {
     /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
     pub fn open(config: Config, selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
-        let dataset = discover::discover(config.data()?, &config.discover)?;
-        Self::of(config, selected, dataset, set_aside)
+        let (data, digests) = (config.data()?, config.work_dir().digests());
+        let (dataset, digests) = rayon::join(|| discover::discover(data, &config.discover), || Digests::load(&digests));
+        Self::assemble(config, selected, dataset?, digests, set_aside)
     }
 
     /// The same for a data set that is known already.
-    pub fn of(
+    pub fn of(config: Config, selected: Vec<&'static Decl>, dataset: Dataset, set_aside: bool) -> Result<Session> {
+        let digests = Digests::load(&config.work_dir().digests());
+        Self::assemble(config, selected, dataset, digests, set_aside)
+    }
+
+    fn assemble(
         config: Config,
         mut selected: Vec<&'static Decl>,
         mut dataset: Dataset,
+        digests: Digests,
         set_aside: bool,
     ) -> Result<Session> {
         let work = config.work_dir();
@@ -55,15 +67,14 @@ impl Session {
         }
         let dropped = drop_what_cannot_apply(&config, &dataset, &imported, &mut selected);
         dataset.notes.extend(dropped);
-        let digests = Digests::load(&work.digests());
         let science = resolve(&config, &selected, &work, &digests)?;
         let look = Look { shard_size: config.store.shard_size, set_aside };
         let plans = science
             .stages
-            .iter()
+            .par_iter()
             .map(|stage| plan_stage(stage, &dataset.items, &work, &digests, look))
             .collect::<Result<_>>()?;
-        Ok(Session { config, selected, dataset, work, digests, science, plans })
+        Ok(Session { config, selected, dataset, work, digests, science, plans, labels: OnceLock::new() })
     }
 }
 

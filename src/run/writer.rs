@@ -209,6 +209,13 @@ impl<'a> StageWriter<'a> {
 
     /// Ends the stage: what waits becomes a part, what is superseded is put away, and the index is published.
     pub fn finish(mut self) -> Result<Tally> {
+        if self.plan.is_current() && self.plan.index.files.len() == self.plan.shards.len() {
+            // The store is what the plan saw: nothing is read again.
+            if self.plan.index.is_changed() {
+                self.plan.index.save()?;
+            }
+            return Ok(self.tally);
+        }
         self.publish_part()?;
         let stale = self.plan.shards.iter().enumerate().filter(|(_, s)| s.stale.is_some());
         let complete = stale.clone().all(|(k, _)| self.published.contains_key(&k));

@@ -3,12 +3,15 @@
 //! A record is only trusted when inode, size, mtime and ctime are the same *and* the file was last touched
 //! clearly before it was hashed: within one tick of the file system's clock a file can change without its times telling. The device number is left out: the nodes of a cluster number the
 //! same network file system differently.
+//!
+//! A data set of a million clips has two million records, and every command looks at all of them: they are a sorted table of fixed size,
+//! searched by the hash of the path, with no memory of their own each.
 
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::RwLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -18,21 +21,21 @@ use crate::key::Content;
 use crate::store::publish::publish_bytes;
 
 /// Grain of a file system whose times have fractions of a second: they advance with the kernel's tick, 10 ms at the coarsest.
-const FINE_GRAIN_NS: i128 = 100_000_000;
+const FINE_GRAIN_NS: i64 = 100_000_000;
 
 /// Grain of one whose times are whole seconds (ext3, HFS+, some network file systems: 1 s; FAT: 2 s).
-const COARSE_GRAIN_NS: i128 = 2_000_000_000;
+const COARSE_GRAIN_NS: i64 = 2_000_000_000;
 
 /// Version of the file; another version is ignored and rebuilt.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// What `stat` says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     inode: u64,
     size: u64,
-    mtime_ns: i128,
-    ctime_ns: i128,
+    mtime_ns: i64,
+    ctime_ns: i64,
 }
 
 impl Stamp {
@@ -42,8 +45,8 @@ impl Stamp {
         Ok(Stamp {
             inode: m.ino(),
             size: m.size(),
-            mtime_ns: i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec()),
-            ctime_ns: i128::from(m.ctime()) * 1_000_000_000 + i128::from(m.ctime_nsec()),
+            mtime_ns: nanoseconds(m.mtime(), m.mtime_nsec()),
+            ctime_ns: nanoseconds(m.ctime(), m.ctime_nsec()),
         })
     }
 
@@ -53,12 +56,17 @@ impl Stamp {
     }
 }
 
+/// Nanoseconds since 1970, for times from 1678 to 2262; beyond them the nearest of these.
+fn nanoseconds(seconds: i64, fraction: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(fraction)
+}
+
 /// A file that is about to be hashed: what it was before, and when that was.
 #[derive(Debug, Clone, Copy)]
 pub struct Hashing {
     /// What the file was.
     pub stamp: Stamp,
-    hashed_at_ns: i128,
+    hashed_at_ns: i64,
 }
 
 impl Hashing {
@@ -71,7 +79,7 @@ impl Hashing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     stamp: Stamp,
-    hashed_at_ns: i128,
+    hashed_at_ns: i64,
     digest: Content,
 }
 
@@ -80,30 +88,68 @@ impl Record {
         let touched = self.stamp.mtime_ns.max(self.stamp.ctime_ns);
         let whole_seconds = touched % 1_000_000_000 == 0;
         let grain = if whole_seconds { COARSE_GRAIN_NS } else { FINE_GRAIN_NS };
-        self.stamp == *stamp && touched + grain < self.hashed_at_ns
+        self.stamp == *stamp && touched.saturating_add(grain) < self.hashed_at_ns
     }
+}
+
+/// Stands for a path: half of its BLAKE3. Two of 10^9 paths share one with a probability of 10^-21.
+type Name = u128;
+
+fn name_of(path: &Path) -> Name {
+    let digest = blake3::hash(path.as_os_str().as_encoded_bytes());
+    Name::from_le_bytes(*digest.as_bytes().first_chunk().expect("32 bytes"))
+}
+
+/// What is published: names in ascending order, and the record of each.
+#[derive(Debug, Default)]
+struct Table {
+    names: Vec<Name>,
+    records: Vec<Record>,
+}
+
+impl Table {
+    fn get(&self, name: Name) -> Option<&Record> {
+        self.names.binary_search(&name).ok().map(|at| &self.records[at])
+    }
+
+    fn read(path: &Path) -> Option<Table> {
+        let bytes = fs::read(path).ok()?;
+        let (schema, names, records): (u32, Vec<Name>, Vec<Record>) = postcard::from_bytes(unseal(&bytes)?).ok()?;
+        let sound = schema == SCHEMA && names.len() == records.len() && names.is_sorted();
+        sound.then_some(Table { names, records })
+    }
+}
+
+/// What this process has hashed.
+#[derive(Debug, Default)]
+struct Fresh {
+    records: HashMap<Name, Record>,
+    unsaved: bool,
 }
 
 /// The digest cache of a work directory.
 #[derive(Debug)]
 pub struct Digests {
     path: PathBuf,
-    records: Mutex<HashMap<PathBuf, Record>>,
+    published: Table,
+    fresh: RwLock<Fresh>,
 }
 
 impl Digests {
     /// Reads the cache; a missing, damaged or foreign file is an empty cache.
     pub fn load(path: &Path) -> Self {
-        let records = fs::read(path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        Digests { path: path.to_path_buf(), records: Mutex::new(records) }
+        let published = Table::read(path).unwrap_or_default();
+        Digests { path: path.to_path_buf(), published, fresh: RwLock::default() }
     }
 
     /// The digest of a file that has not changed since it was hashed. `Ok(None)`: it must be hashed. An error: it cannot
     /// be looked at.
     pub fn known(&self, path: &Path) -> std::io::Result<Option<Content>> {
         let stamp = Stamp::of(path)?;
-        let records = self.records.lock().expect("no holder panics");
-        Ok(records.get(path).filter(|r| r.vouches_for(&stamp)).map(|r| r.digest))
+        let name = name_of(path);
+        let fresh = self.fresh.read().expect("no holder panics");
+        let record = fresh.records.get(&name).or_else(|| self.published.get(name));
+        Ok(record.filter(|r| r.vouches_for(&stamp)).map(|r| r.digest))
     }
 
     /// The digest of the file, hashing it if need be.
@@ -125,31 +171,33 @@ impl Digests {
         let Hashing { stamp, hashed_at_ns } = hashing;
         if Stamp::of(path)? == stamp {
             let record = Record { stamp, hashed_at_ns, digest };
-            self.records.lock().expect("no holder panics").insert(path.to_path_buf(), record);
+            let mut fresh = self.fresh.write().expect("no holder panics");
+            fresh.records.insert(name_of(path), record);
+            fresh.unsaved = true;
         }
         Ok(())
     }
 
-    /// Publishes the cache, together with what other processes have published meanwhile.
+    /// Publishes the cache, together with what other processes have published meanwhile. Nothing is read or written when this one has
+    /// hashed nothing since the last time.
     pub fn save(&self) -> Result<()> {
-        let mut all = fs::read(&self.path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
-        {
-            let records = self.records.lock().expect("no holder panics");
-            if records.iter().all(|(path, record)| all.get(path) == Some(record)) {
+        let mut all: Vec<(Name, Record)> = {
+            let mut fresh = self.fresh.write().expect("no holder panics");
+            if !std::mem::take(&mut fresh.unsaved) {
                 return Ok(());
             }
-            all.extend(records.iter().map(|(path, record)| (path.clone(), *record)));
-        }
-        let mut sorted: Vec<_> = all.into_iter().collect();
-        sorted.sort_by(|a, b| a.0.cmp(&b.0));
-        let body = postcard::to_stdvec(&(SCHEMA, sorted)).expect("plain data");
+            fresh.records.iter().map(|(name, record)| (*name, *record)).collect()
+        };
+        let theirs = Table::read(&self.path);
+        let before = theirs.as_ref().unwrap_or(&self.published);
+        all.extend(before.names.iter().copied().zip(before.records.iter().copied()));
+        // Of one name what was hashed here stands first, and stays.
+        all.sort_by_key(|(name, _)| *name);
+        all.dedup_by_key(|(name, _)| *name);
+        let (names, records): (Vec<Name>, Vec<Record>) = all.into_iter().unzip();
+        let body = postcard::to_stdvec(&(SCHEMA, names, records)).expect("plain data");
         publish_bytes(&self.path, &seal(body))
     }
-}
-
-fn decode(bytes: &[u8]) -> Option<HashMap<PathBuf, Record>> {
-    let (schema, records): (u32, Vec<(PathBuf, Record)>) = postcard::from_bytes(unseal(bytes)?).ok()?;
-    (schema == SCHEMA).then(|| records.into_iter().collect())
 }
 
 /// Appends a checksum, so that a torn or flipped cache file is noticed.
@@ -165,8 +213,8 @@ pub(super) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
     (blake3::hash(body) == *digest).then_some(body)
 }
 
-fn now_ns() -> i128 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos().cast_signed())
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos().try_into().unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
@@ -188,7 +236,9 @@ mod tests {
         assert_eq!(digest, *blake3::hash(b"one").as_bytes());
         assert_eq!(digests.known(&path).expect("stat"), None, "just written: its times cannot be trusted");
         // The same record made three seconds later would be trusted.
-        digests.records.lock().expect("lock").get_mut(&path).expect("record").hashed_at_ns += 3_000_000_000;
+        let mut fresh = digests.fresh.write().expect("lock");
+        fresh.records.get_mut(&name_of(&path)).expect("record").hashed_at_ns += 3_000_000_000;
+        drop(fresh);
         assert_eq!(digests.known(&path).expect("stat"), Some(digest));
     }
 
@@ -200,9 +250,32 @@ mod tests {
         let digests = Digests::load(&cache);
         digests.digest(&path).expect("hash");
         digests.save().expect("save");
-        assert_eq!(Digests::load(&cache).records.lock().expect("lock").len(), 1);
+        assert_eq!(Digests::load(&cache).published.names, [name_of(&path)]);
         let bytes = fs::read(&cache).expect("read");
         fs::write(&cache, &bytes[..bytes.len() - 1]).expect("write");
-        assert!(Digests::load(&cache).records.lock().expect("lock").is_empty());
+        assert!(Digests::load(&cache).published.names.is_empty());
+    }
+
+    #[test]
+    fn what_two_processes_hash_is_kept_and_what_was_hashed_last_stands() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let cache = folder.path().join("digests");
+        let paths: Vec<PathBuf> = (0..100).map(|n| folder.path().join(format!("{n}.wav"))).collect();
+        paths.iter().for_each(|path| fs::write(path, path.as_os_str().as_encoded_bytes()).expect("write"));
+        let (one, other) = (Digests::load(&cache), Digests::load(&cache));
+        paths[..60].iter().for_each(|path| assert!(one.digest(path).is_ok()));
+        fs::write(&paths[50], b"changed").expect("write");
+        paths[40..].iter().for_each(|path| assert!(other.digest(path).is_ok()));
+        one.save().expect("save");
+        other.save().expect("save");
+        let both = Digests::load(&cache);
+        assert_eq!(both.published.names.len(), 100);
+        for path in &paths {
+            let wanted = *blake3::hash(&fs::read(path).expect("read")).as_bytes();
+            assert_eq!(both.published.get(name_of(path)).expect("record").digest, wanted);
+        }
+        fs::remove_file(&cache).expect("remove");
+        both.save().expect("nothing to save");
+        assert!(!cache.exists(), "a process that hashed nothing writes nothing");
     }
 }

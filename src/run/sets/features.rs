@@ -4,6 +4,7 @@
 //! in order opens each shard once.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 use shard::Shard;
 
 use crate::error::{Error, Result, ShardContext};
-use crate::key::hex;
 use crate::plan::StagePlan;
 use crate::session::Session;
 use crate::store::index::{Index, IndexedItem};
@@ -26,7 +26,8 @@ pub struct Features<'a> {
     shard_size: usize,
     /// The shards in order.
     paths: Vec<PathBuf>,
-    index: Index,
+    /// What the store says after a run that wrote something; otherwise the plan knows it.
+    fresh: Option<Index>,
     /// Position of each shard in the index.
     files: Vec<Option<usize>>,
     /// The most recently used stands last.
@@ -39,21 +40,29 @@ impl<'a> Features<'a> {
         let plan = session.plans.iter().find(|plan| plan.decl.id == id);
         let plan = plan.ok_or_else(|| Error::Internal(format!("{reader} is to run without {id}")))?;
         // The plan was made before the run; what the run published is in the store.
-        let index = Index::open(&session.work, id, false)?;
+        let fresh = if plan.is_current() { None } else { Some(Index::open(&session.work, id, false)?) };
+        let index = fresh.as_ref().unwrap_or(&plan.index);
         let count = plan.shards.len();
         let paths: Vec<PathBuf> = (0..count).map(|k| session.work.shard(id, k, count)).collect();
         let known: HashMap<&Path, usize> = index.files.iter().zip(0..).map(|(f, at)| (f.path.as_path(), at)).collect();
         let files = paths.iter().map(|path| known.get(path.as_path()).copied()).collect();
         let shard_size = session.config.store.shard_size;
-        Ok(Features { plan, shard_size, paths, index, files, open: Mutex::default() })
+        Ok(Features { plan, shard_size, paths, fresh, files, open: Mutex::default() })
+    }
+
+    fn index(&self) -> &Index {
+        self.fresh.as_ref().unwrap_or(&self.plan.index)
     }
 
     /// What the rows are, for the preimage of what is made of them.
     pub fn preimage(&self) -> Value {
-        let mut items = blake3::Hasher::new();
+        let (mut items, mut line) = (blake3::Hasher::new(), String::new());
         for file in &self.files {
-            for item in file.map_or(&[][..], |file| &self.index.files[file].items) {
-                items.update(format!("{}\t{}\t{}\n", item.id, hex(&item.key), item.failed.is_some()).as_bytes());
+            for item in file.map_or(&[][..], |file| &self.index().files[file].items) {
+                line.clear();
+                let key = blake3::Hash::from_bytes(item.key).to_hex();
+                writeln!(line, "{}\t{key}\t{}", item.id, item.failed.is_some()).expect("writing to memory");
+                items.update(line.as_bytes());
             }
         }
         json!({ "items": items.finalize().to_hex().as_str(), "key": self.plan.template.value() })
@@ -73,7 +82,7 @@ impl<'a> Features<'a> {
     fn indexed(&self, item: usize) -> Result<&IndexedItem> {
         let path = &self.paths[item / self.shard_size];
         let found = self.files[item / self.shard_size]
-            .and_then(|file| self.index.files[file].items.get(item % self.shard_size));
+            .and_then(|file| self.index().files[file].items.get(item % self.shard_size));
         found.ok_or_else(|| Error::Internal(format!("{} is not published, or lacks an item", path.display())))
     }
 

@@ -1,7 +1,9 @@
 //! A system: something that is fitted to the training clips and then judges clips. What all systems have in common is here - the
 //! stage, the tables of probabilities, the list of what was left out; what differs is in a file each.
 
-use contract::Decl;
+use std::fmt::Write as _;
+
+use contract::{Decl, Item};
 use predictions::{Prediction, Predictions, Protocol};
 use serde_json::{Value, json};
 
@@ -130,12 +132,18 @@ pub fn check_classes(session: &Session, stage: &'static str, splits: &[String], 
 
 /// What stands for the labels in the preimage of a system.
 pub fn labels_preimage(session: &Session) -> Value {
-    let mut labels = blake3::Hasher::new();
-    for item in &session.dataset.items {
-        let line = format!("{}\t{:?}\t{:?}\t{:?}\t{:?}\n", item.id, item.label, item.group, item.city, item.split);
-        labels.update(line.as_bytes());
-    }
-    json!({ "items": labels.finalize().to_hex().as_str(), "classes": session.dataset.classes })
+    let dataset = &session.dataset;
+    let digest = session.labels.get_or_init(|| {
+        let (mut labels, mut line) = (blake3::Hasher::new(), String::new());
+        for item in &dataset.items {
+            line.clear();
+            let Item { id, label, group, city, split, .. } = item;
+            writeln!(line, "{id}\t{label:?}\t{group:?}\t{city:?}\t{split:?}").expect("writing to memory");
+            labels.update(line.as_bytes());
+        }
+        labels.finalize().to_hex().to_string()
+    });
+    json!({ "items": digest, "classes": dataset.classes })
 }
 
 /// The stage of a system: fit, judge every labelled clip, publish.

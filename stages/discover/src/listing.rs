@@ -1,29 +1,24 @@
 //! The list of items as a table that a person, a spreadsheet or a manifest can read.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::PathBuf;
 
 use contract::Item;
 
+use crate::rows::COLUMNS;
+
 /// CSV with the columns of a manifest's table: `id,video,audio,label,group,city,split`. Absent values are empty.
 pub fn to_csv(items: &[Item]) -> Vec<u8> {
+    fn path(path: Option<&PathBuf>) -> Cow<'_, str> {
+        path.map(|path| path.to_string_lossy()).unwrap_or_default()
+    }
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let path =
-        |path: &Option<std::path::PathBuf>| path.as_deref().map(Path::to_string_lossy).unwrap_or_default().into_owned();
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let rows = items.iter().map(|item| {
-        [
-            item.id.clone(),
-            path(&item.video),
-            path(&item.audio),
-            text(&item.label),
-            text(&item.group),
-            text(&item.city),
-            text(&item.split),
-        ]
-    });
-    let head = ["id", "video", "audio", "label", "group", "city", "split"].map(String::from);
-    for row in std::iter::once(head).chain(rows) {
-        writer.write_record(row).expect("writing to memory");
+    writer.write_record(COLUMNS).expect("writing to memory");
+    for item in items {
+        let Item { id, video, audio, label, group, city, split } = item;
+        let (video, audio) = (path(video.as_ref()), path(audio.as_ref()));
+        let [label, group, city, split] = [label, group, city, split].map(|field| field.as_deref().unwrap_or_default());
+        writer.write_record([id, &*video, &*audio, label, group, city, split]).expect("writing to memory");
     }
     writer.into_inner().expect("writing to memory")
 }
