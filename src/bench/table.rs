@@ -134,9 +134,9 @@ pub fn steps(
     }
     if media.read_first > 0.0 {
         let megabytes = media.bytes as f64 / MB;
-        let (read, again) = (megabytes / media.read_first, megabytes / media.read_again);
+        let again = megabytes / media.read_again;
         steps.push(Step::new("read", "MB/s", megabytes, media.read_first, clips).against("page cache", again));
-        steps.push(Step::new("hash", "MB/s", megabytes, media.hash, clips).against("reading", read));
+        steps.push(Step::new("hash", "MB/s", megabytes, media.hash, clips));
     }
     if media.pictures > 0 {
         let (pictures, seconds) = (media.pictures as f64, media.video_seconds);

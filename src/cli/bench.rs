@@ -36,14 +36,14 @@ The lines of the table. Every rate is that of one thread, but the encoder's, whi
 limit that is named, measured in the same run; `ms per clip` are milliseconds of one core. Nothing that is measured enters the store.
 
   read             reading the files for the first time, from disk or wherever the system has them; against reading them again
-  hash             BLAKE3 of the bytes that were read; against reading them
+  hash             BLAKE3 of the bytes that were read, in memory
   extract-frames   opening, decoding and converting the wanted pictures; against opening and decoding alone
   resize and crop  pictures as the encoder wants them; against going once over their pixels
   encode-clip      the network, in calls of as many pictures as a clip has; against the multiplications and additions that a picture
                    takes, in registers on all cores, with the same instructions and precision
   sound            decoding the sound
   log-mel          the spectrogram, resampling included; against its Fourier transforms alone
-  write shards     a shard of as many items as were measured, forced to the disk; against a plain file of as many bytes
+  write shards     a shard (of 64 items, if shards are that large), forced to the disk; against a plain file of as many bytes
 
 The last line names the step that bounds a run with these settings and how long the whole data set would take: lanes decode and, on a CPU,
 encode, a GPU works beside them, and one thread writes beside all; the slowest of them counts.";
@@ -80,7 +80,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         let (work, rows) = (config.work_dir(), measured.log_mel_rows / measured.clips);
         // The work directory may not be there yet, and is not made by this.
         let folder = work.root().ancestors().find(|folder| folder.is_dir()).unwrap_or(std::path::Path::new("."));
-        Some(writing::measure(folder, measured.clips.min(config.store.shard_size), rows, log_mel.n_mels)?)
+        Some(writing::measure(folder, config.store.shard_size.min(64), rows, log_mel.n_mels)?)
     } else {
         None
     };
