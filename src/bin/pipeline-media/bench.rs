@@ -15,7 +15,7 @@ use log_mel::LogMel;
 use pipeline::bench::media::{Clip, Measured, Request};
 use pipeline::worker::Settings;
 
-use crate::held::{MediaFile, open_file, sound_of};
+use media::{MediaFile, Video, sound_of};
 
 /// Reads the request, measures, writes what was measured.
 pub(crate) fn bench(input: &mut impl Read, output: &mut impl Write) -> std::io::Result<()> {
@@ -102,7 +102,7 @@ impl Bench {
         let file = MediaFile::read(path).map_err(|e| fail(&e))?;
         let mut pictures: Vec<Picture> = Vec::new();
         // A file whose times were mistaken is decoded again, once: the first time shows it, and is not counted.
-        let mut video = open_file(&file).map_err(|e| fail(&e))?;
+        let mut video = Video::open_file(&file).map_err(|e| fail(&e))?;
         let mut wanted = self.wanted(&video)?;
         if video.decode(&wanted, &mut |_, _| ControlFlow::Continue(())).map_err(|e| fail(&e))?
             == media::Outcome::Revised
@@ -114,14 +114,16 @@ impl Bench {
             (frame.pts + frame.duration) as f64 * f64::from(base.num) / f64::from(base.den)
         });
         self.sum.video_seconds += last.max(0.0);
-        timed(&mut self.sum.decode_only, || open_file(&file).and_then(|video| video.decode_unconverted(&wanted)))
-            .map_err(|e| fail(&e))?;
+        timed(&mut self.sum.decode_only, || {
+            Video::open_file(&file).and_then(|video| video.decode_unconverted(&wanted))
+        })
+        .map_err(|e| fail(&e))?;
         timed(&mut self.sum.extract, || {
-            let mut video = open_file(&file)?;
+            let mut video = Video::open_file(&file)?;
             loop {
                 pictures.clear();
                 let outcome = video.decode(&wanted, &mut |_, picture| {
-                    pictures.push(picture);
+                    pictures.push(picture.clone());
                     ControlFlow::Continue(())
                 })?;
                 // Found out again in the middle, at the cost of decoding twice.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use pulp::{Simd, WithSimd};
 #[cfg(test)]
 use rustfft::FftPlannerScalar;
-use rustfft::{Fft, FftNum, FftPlanner};
+use rustfft::{Fft, FftPlanner};
 
 /// A set of instructions that this processor has.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +44,12 @@ impl Instructions {
         }
     }
 
-    /// The complex transform of `n` values in place; the inverse is not divided by `n`.
-    pub(crate) fn transform<T: FftNum>(self, n: usize, inverse: bool) -> Arc<dyn Fft<T>> {
-        match (self, inverse) {
+    /// The complex transform of `n` values in place.
+    pub(crate) fn transform(self, n: usize) -> Arc<dyn Fft<f32>> {
+        match self {
             #[cfg(test)]
-            (Instructions::Scalar, false) => FftPlannerScalar::new().plan_fft_forward(n),
-            #[cfg(test)]
-            (Instructions::Scalar, true) => FftPlannerScalar::new().plan_fft_inverse(n),
-            (_, false) => FftPlanner::new().plan_fft_forward(n),
-            (_, true) => FftPlanner::new().plan_fft_inverse(n),
+            Instructions::Scalar => FftPlannerScalar::new().plan_fft_forward(n),
+            _ => FftPlanner::new().plan_fft_forward(n),
         }
     }
 }

@@ -29,9 +29,9 @@
 //! # Error
 //!
 //! Samples, transform and filters are f32, the logarithm and everything that is planned f64. Against the definition in f64 a value `D` dB
-//! below the loudest of its frame is off by at most `1e-5 + 2e-6 * 10^(D/20)` dB (tested): 3e-6 dB are measured for noise, 0.07 dB for what
-//! lies 100 dB under a pure tone. So the goldens of librosa, which transforms in f64, are met within their own rounding (6.5e-5 dB) but
-//! beside such a tone (0.14 dB). All in f64 would take 1.9 times as long and err by 4e-6 dB everywhere.
+//! below the loudest of its frame is off by at most `1e-5 + 2e-6 * 10^(D/20)` dB (tested): 3e-6 dB are measured for noise, 0.07 dB (with `n_fft` 400
+//! and HTK's scale 0.7 dB) for what lies 100 dB under a pure tone. So the goldens of librosa, which transforms in f64, are met within their own rounding (6.5e-5 dB) and this
+//! error (0.14 dB are measured beside such a tone). All in f64 the error would be 4e-6 dB everywhere.
 //!
 //! # Speed
 //!
@@ -42,25 +42,24 @@
 //!
 //! # Resampling
 //!
-//! Sound of another rate is filtered by a sinc of 1024 samples of the narrower rate under a squared Blackman-Harris window, by transforms in
-//! f64; its output is f32. Beyond its ends the sound is taken as 0. The output has exactly `floor(n * to / from)` samples and no delay:
+//! Sound of another rate goes through rubato's synchronous FFT resampler in f64 with blocks of at least 1024 samples of the
+//! narrower rate; its output is f32. Beyond its ends the sound is taken as 0. The output has exactly `floor(n * to / from)` samples and no delay:
 //! at 48 kHz 479,999 / 480,000 / 480,001 samples become 319,999 / 320,000 / 320,000 and, with the preset `reference`, 500 /
 //! 501 / 501 frames. Tones at 48 -> 32 kHz, amplitude after the passage (f = fraction of 16 kHz), error of position in
-//! samples, largest alias of tones from 16 to 24 kHz, time for 10 s (the first row on another, busy machine, where soxr HQ took 3.5):
+//! samples, largest alias of tones from 16 to 24 kHz, time for 10 s:
 //!
 //! | resampler | ripple to f=0.85 | f=0.95 | f=0.97 | f=0.99 | position | alias | ms |
 //! |---|---|---|---|---|---|---|---|
-//! | **this one** (`high`) | 2e-7 dB | 0.00 | 0.00 | -17.7 | 2e-8 | -154 dB | 3.4 |
-//! | rubato FFT f64, block 1024 | 5e-11 dB | 0.00 | 0.00 | -17.6 | 8e-12 | -153 dB | 9 |
+//! | **rubato FFT f64, block 1024** (`high`) | 5e-11 dB | 0.00 | 0.00 | -17.6 | 8e-12 | -153 dB | 9 |
 //! | rubato FFT f64, block 512 | 7e-10 dB | 0.00 | -2.95 | -54 | 5e-11 | -150 dB | 7 |
 //! | rubato FFT f64, block 2048 | 2e-11 dB | 0.00 | 0.00 | -0.11 | 8e-12 | -182 dB | 12 |
 //! | rubato sinc f64, 256 taps, cubic | 3e-2 dB at 0.9 | -7.2 | -20 | -43 | 7e-1 | -60 dB | 74 |
 //! | soxr HQ · VHQ | 1e-6 · 4e-9 dB | -2.9 · -3.0 | -17 · -22 | -59 · -78 | 6e-7 · 5e-12 | -128 · -175 dB | 3 · 4 |
 //! | resampy kaiser_best · kaiser_fast | 2.2 · 13 dB at 0.9 | -23 · -34 | -42 · -48 | -76 · -65 | 2e-5 · 3e-4 | -91 · -70 dB | 177 · 58 |
 //!
-//! It is rubato's filter with blocks of several of its lengths, two to a transform, where rubato's blocks are as long as the filter: less than half of
-//! the work, and the same quality between rates of any common factor. In f32 it would lose what is measured above: aliases at -140 dB.
-//! It leaves the top mel bands (15.5-16 kHz is the last of `reference`) as they are. The example that `reference` follows used
+//! So the FFT resampler is the only candidate that leaves the top mel bands (15.5-16 kHz is the last of `reference`) as they
+//! are; the sinc resampler cannot take out its delay to the fraction of a sample. (The same filter with longer blocks, two to a transform, takes a
+//! third of the time; that is 5 ms of a clip that takes half a second, and not worth two hundred lines beside a library.) The example that `reference` follows used
 //! resampy's `kaiser_fast`, which fades from 80 % of the band on: expect its features of 48-kHz sound to be lower above 13 kHz.
 //!
 //! # Of the input
@@ -73,8 +72,7 @@
 //! # History of `version`
 //!
 //! 1. First. Since then `preemphasis`, `log`, `offset`, `divisor`, `hann-symmetric`, `kaldi` and the preset `efficientat`: other values change none.
-//! 2. f32 instead of f64, with the error stated above; own resampler: values of 48-kHz sound move by its rounding, those of rates whose common factor
-//!    with 32 kHz is small (44.1 kHz: 100 Hz) in the top band as well.
+//! 2. f32 instead of f64, with the error stated above.
 
 mod filterbank;
 mod instructions;
@@ -233,7 +231,7 @@ impl LogMel {
             mono
         } else {
             limit(mono.len() as u128 * u128::from(to) / u128::from(rate))?;
-            planned(&mut self.resampler, rate, &self.spec, self.instructions)?.run(mono, &mut self.resampled);
+            planned(&mut self.resampler, rate, &self.spec)?.run(mono, &mut self.resampled);
             &self.resampled
         };
         let (samples, needed) = (signal.len(), self.spectrum.shortest());
@@ -268,18 +266,13 @@ impl LogMel {
 }
 
 /// The resampler for sound of `rate`: that of the clip before, or a new one.
-fn planned<'a>(
-    resampler: &'a mut Option<Resampler>,
-    rate: u32,
-    spec: &Spec,
-    instructions: Instructions,
-) -> Result<&'a mut Resampler, Error> {
+fn planned<'a>(resampler: &'a mut Option<Resampler>, rate: u32, spec: &Spec) -> Result<&'a mut Resampler, Error> {
     if rate > MAX_RATE {
         return Err(Error::RateTooHigh { rate });
     }
     Ok(match resampler.take() {
         Some(planned) if planned.from() == rate => resampler.insert(planned),
-        _ => resampler.insert(Resampler::new(rate, spec.sample_rate, spec.resampler, instructions)),
+        _ => resampler.insert(Resampler::new(rate, spec.sample_rate, spec.resampler)),
     })
 }
 

@@ -42,7 +42,7 @@ impl Spectrum {
     pub(crate) fn new(spec: &Spec, instructions: Instructions) -> Spectrum {
         let n = spec.n_fft;
         let even = n.is_multiple_of(2);
-        let fft = instructions.transform(if even { n / 2 } else { n }, false);
+        let fft = instructions.transform(if even { n / 2 } else { n });
         let mut window = window(spec.window, spec.win_length, n);
         if even {
             for w in &mut window {

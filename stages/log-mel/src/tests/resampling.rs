@@ -4,7 +4,6 @@ use std::f64::consts::TAU;
 
 use super::{compute, noise, sound};
 use crate::Resampling;
-use crate::instructions::Instructions;
 use crate::resample::Resampler;
 
 fn tone(rate: u32, hz: f64, n: usize) -> Vec<f32> {
@@ -13,7 +12,7 @@ fn tone(rate: u32, hz: f64, n: usize) -> Vec<f32> {
 
 fn resample(from: u32, to: u32, quality: Resampling, x: &[f32]) -> Vec<f32> {
     let mut out = Vec::new();
-    Resampler::new(from, to, quality, Instructions::best()).run(x, &mut out);
+    Resampler::new(from, to, quality).run(x, &mut out);
     out
 }
 
@@ -63,7 +62,7 @@ fn lengths_are_exact() {
         assert_eq!(rows.len, frames);
     }
     for from in [53, 1234, 8_000, 22_050, 31_999, 44_101, 96_000, 767_999] {
-        let mut resampler = Resampler::new(from, 32_000, Resampling::Medium, Instructions::best());
+        let mut resampler = Resampler::new(from, 32_000, Resampling::Medium);
         let mut out = Vec::new();
         for n in [0, 1, 2, 1000, 5001] {
             resampler.run(&vec![0.5; n], &mut out);
@@ -75,7 +74,7 @@ fn lengths_are_exact() {
 /// The first run leaves nothing behind that the second could hear.
 #[test]
 fn a_clip_does_not_depend_on_the_one_before() {
-    let mut resampler = Resampler::new(44_100, 32_000, Resampling::High, Instructions::best());
+    let mut resampler = Resampler::new(44_100, 32_000, Resampling::High);
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let x = noise(10_000);
     resampler.run(&x, &mut first);
