@@ -21,6 +21,12 @@ pub const WORKER_VARIABLE: &str = "PIPELINE_MEDIA_WORKER";
 /// The worker's name.
 const NAME: &str = "pipeline-media";
 
+/// How often a worker is started that is ended by a signal before it is ready.
+const STARTS: u32 = 3;
+
+/// How the death of a process that was killed begins.
+const SIGNAL: &str = "signal";
+
 /// How much of a worker's last words is kept.
 const LAST_WORDS: usize = 4096;
 
@@ -53,11 +59,26 @@ impl Death {
 }
 
 impl MediaWorker {
-    /// Starts a worker and waits until it is ready.
+    /// Starts a worker and waits until it is ready. One that is ended from outside before it is gets a successor: whoever asks all
+    /// processes of a run to end may meet one that does not yet ignore it.
     pub fn start(settings: &Settings) -> Result<MediaWorker> {
         let program = find()?;
-        let fail = |message: String| Error::Worker { path: program.clone(), message };
-        let mut process = Command::new(&program)
+        let mut starts = 1;
+        loop {
+            match Self::start_once(&program, settings)? {
+                Ok(worker) => return Ok(worker),
+                Err(death) if starts < STARTS && death.how.starts_with(SIGNAL) => starts += 1,
+                Err(death) => {
+                    let message = format!("it ended at once ({}) {}", death.how, death.words).trim_end().to_string();
+                    return Err(Error::Worker { path: program, message });
+                }
+            }
+        }
+    }
+
+    fn start_once(program: &Path, settings: &Settings) -> Result<Result<MediaWorker, Death>> {
+        let fail = |message: String| Error::Worker { path: program.to_path_buf(), message };
+        let mut process = Command::new(program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -76,9 +97,11 @@ impl MediaWorker {
             from: BufReader::with_capacity(1 << 16, stdout),
             words: Some(std::thread::spawn(move || last_words(stderr))),
         };
-        let dead =
-            |death: Death| fail(format!("it ended at once ({}) {}", death.how, death.words).trim_end().to_string());
-        match worker.receive(&mut Vec::new()).map_err(dead)? {
+        let hello = match worker.receive(&mut Vec::new()) {
+            Ok(hello) => hello,
+            Err(death) => return Ok(Err(death)),
+        };
+        match hello {
             Reply::Hello(hello) if hello == Hello::ours() => {}
             Reply::Hello(hello) => {
                 let ours = Hello::ours();
@@ -89,8 +112,8 @@ impl MediaWorker {
             }
             _ => return Err(fail("it does not say who it is".to_string())),
         }
-        worker.send(&Request::Settings(settings.to_text())).map_err(dead)?;
-        Ok(worker)
+        let told = worker.send(&Request::Settings(settings.to_text()));
+        Ok(told.map(|()| worker))
     }
 
     /// Asks. A worker that is not there any more is found out by [`MediaWorker::receive`] at the latest.
@@ -151,7 +174,7 @@ fn wait_a_little(process: &mut Child) -> Option<ExitStatus> {
 
 fn told(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
-        (Some(signal), _) => format!("signal {signal}"),
+        (Some(signal), _) => format!("{SIGNAL} {signal}"),
         (None, Some(code)) => format!("exit code {code}"),
         (None, None) => "no status".to_string(),
     }
