@@ -265,9 +265,9 @@ mod tests {
             fs::write(path, path.as_os_str().as_encoded_bytes()).expect("write");
         }
         let (one, other) = (Digests::load(&cache), Digests::load(&cache));
-        paths[..60].iter().for_each(|path| assert!(one.digest(path).is_ok()));
+        assert!(paths[..60].iter().all(|path| one.digest(path).is_ok()));
         fs::write(&paths[50], b"changed").expect("write");
-        paths[40..].iter().for_each(|path| assert!(other.digest(path).is_ok()));
+        assert!(paths[40..].iter().all(|path| other.digest(path).is_ok()));
         one.save().expect("save");
         other.save().expect("save");
         let both = Digests::load(&cache);
