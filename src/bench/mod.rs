@@ -15,6 +15,6 @@
 //! | [`table`] | the whole, for a person and as JSON |
 
 pub mod encoder;
-pub mod media;
+pub mod measured;
 pub mod table;
 pub mod writing;

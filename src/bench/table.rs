@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::bench::encoder::EncoderRate;
-use crate::bench::media::Measured;
+use crate::bench::measured::Measured;
 use crate::bench::writing::WritingRate;
 use crate::ui::{duration, plural};
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use contract::Item;
 
-use crate::bench::media::{self, Clip, Request};
+use crate::bench::measured::{self, Clip, Request};
 use crate::bench::table::{self, Machine, Table};
 use crate::bench::{encoder, writing};
 use crate::cli::{Common, print, print_json};

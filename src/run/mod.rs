@@ -70,7 +70,8 @@ fn sweep(work: &WorkDir) {
             sweep_temporaries(&folder);
         }
     }
-    for file in [work.index(""), work.digests()] {
+    // Any stage's index: they lie beside each other.
+    for file in [work.index(discover::DECL.id), work.digests()] {
         file.parent().map(sweep_temporaries);
     }
 }

@@ -12,7 +12,7 @@ use contract::{Failure, Picture};
 use encode_clip::Preprocess;
 use extract_frames::FrameSpec;
 use log_mel::LogMel;
-use pipeline::bench::media::{Clip, Measured, Request};
+use pipeline::bench::measured::{Clip, Measured, Request};
 use pipeline::worker::Settings;
 
 use media::{MediaFile, Video, sound_of};

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         let _ = signal_hook::flag::register(signal, Arc::clone(&unused));
     }
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    if arguments == [pipeline::bench::media::ARGUMENT] {
+    if arguments == [pipeline::bench::measured::ARGUMENT] {
         return ended(bench::bench(&mut std::io::stdin().lock(), &mut std::io::stdout().lock()));
     }
     if !arguments.is_empty() {
