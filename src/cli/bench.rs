@@ -67,7 +67,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     };
     let clips = evenly(items, options.clips as usize).map(request).collect();
     let request = Request { clips, settings: settings.to_text(), seconds: options.seconds };
-    let measured = media::measure(&request)?;
+    let measured = measured::measure(&request)?;
 
     let pictures_per_clip = measured.pictures as f64 / measured.clips.max(1) as f64;
     let encoder = match &checkpoint {
