@@ -46,7 +46,7 @@
 //! narrower rate; its output is f32. Beyond its ends the sound is taken as 0. The output has exactly `floor(n * to / from)` samples and no delay:
 //! at 48 kHz 479,999 / 480,000 / 480,001 samples become 319,999 / 320,000 / 320,000 and, with the preset `reference`, 500 /
 //! 501 / 501 frames. Tones at 48 -> 32 kHz, amplitude after the passage (f = fraction of 16 kHz), error of position in
-//! samples, largest alias of tones from 16 to 24 kHz, time for 10 s:
+//! samples, largest alias of tones from 16 to 24 kHz, time for 10 s, all in f64, before the output is rounded:
 //!
 //! | resampler | ripple to f=0.85 | f=0.95 | f=0.97 | f=0.99 | position | alias | ms |
 //! |---|---|---|---|---|---|---|---|
@@ -58,8 +58,7 @@
 //! | resampy kaiser_best · kaiser_fast | 2.2 · 13 dB at 0.9 | -23 · -34 | -42 · -48 | -76 · -65 | 2e-5 · 3e-4 | -91 · -70 dB | 177 · 58 |
 //!
 //! So the FFT resampler is the only candidate that leaves the top mel bands (15.5-16 kHz is the last of `reference`) as they
-//! are; the sinc resampler cannot take out its delay to the fraction of a sample. (The same filter with longer blocks, two to a transform, takes a
-//! third of the time; that is 5 ms of a clip that takes half a second, and not worth two hundred lines beside a library.) The example that `reference` follows used
+//! are; the sinc resampler cannot take out its delay to the fraction of a sample. The example that `reference` follows used
 //! resampy's `kaiser_fast`, which fades from 80 % of the band on: expect its features of 48-kHz sound to be lower above 13 kHz.
 //!
 //! # Of the input
