@@ -41,10 +41,20 @@ pub(crate) unsafe fn head<S: Simd>(h: &Head, scratch: &mut Scratch) {
     unsafe {
         // Keys as panels of tokens, [T / width][d][width]; the rest of the last panel is never looked at, but may not be what is no number.
         let keys = scratch.keys.as_mut_ptr();
-        for t in 0..tokens.next_multiple_of(width) {
-            let panel = keys.add(t / width * width * d + t % width);
-            for k in 0..d {
-                *panel.add(k * width) = if t < tokens { *h.keys.row(t).add(k) } else { 0.0 };
+        for first in (0..tokens.next_multiple_of(width)).step_by(S::LANES) {
+            let panel = keys.add(first / width * width * d + first % width);
+            let whole = d / S::LANES * S::LANES;
+            for k in (0..whole).step_by(S::LANES) {
+                let row = |t: usize| {
+                    if first + t < tokens { S::load(h.keys.row(first + t).add(k)) } else { S::splat(0.0) }
+                };
+                S::side_by_side(row, S::LANES, panel.add(k * width), width);
+            }
+            for k in whole..d {
+                for t in 0..S::LANES {
+                    let value = if first + t < tokens { *h.keys.row(first + t).add(k) } else { 0.0 };
+                    *panel.add(k * width + t) = value;
+                }
             }
         }
         // Values as panels of features, [d / width][T][width].

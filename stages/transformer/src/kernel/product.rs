@@ -31,13 +31,34 @@ pub(crate) trait Kernel: Copy + 'static {
     /// Values of a word of packed rows.
     const PACKED: usize = Self::STEPS;
 
+    /// Words of the left side, as many as a vector holds, from `a`.
+    #[inline(always)]
+    unsafe fn words(a: *const f32) -> <Self::S as Simd>::V {
+        // SAFETY: the caller vouches for the whole vector.
+        unsafe { Self::S::load(a) }
+    }
+
+    /// One word of the left side.
+    #[inline(always)]
+    unsafe fn word(a: *const f32) -> f32 {
+        // SAFETY: the caller vouches for it.
+        unsafe { *a }
+    }
+
     /// Lays rows `0..rows` of `a`, `words` words deep, side by side: word `w` of row `r` goes to `out[w * rows + r]`, of [`Kernel::PACKED`] values.
+    #[inline(always)]
     unsafe fn pack(a: *const f32, stride: usize, rows: usize, words: usize, out: *mut f32) {
+        let (lanes, steps) = (Self::S::LANES, Self::STEPS / Self::PACKED);
+        let words = words * Self::PACKED;
         // SAFETY: the caller vouches for both sides.
         unsafe {
-            for r in 0..rows {
-                for k in 0..words * Self::STEPS {
-                    *out.add(k * rows + r) = *a.add(r * stride + k);
+            for from in (0..words / lanes * lanes).step_by(lanes) {
+                let row = |r: usize| Self::words(a.add(r * stride + from * steps));
+                Self::S::side_by_side(row, rows, out.add(from * rows), rows);
+            }
+            for w in words / lanes * lanes..words {
+                for r in 0..rows {
+                    *out.add(w * rows + r) = Self::word(a.add(r * stride + w * steps));
                 }
             }
         }
@@ -160,17 +181,16 @@ impl<S: DotBf16> Kernel for Bf16Dot<S> {
     const PACKED: usize = 1;
 
     #[inline(always)]
-    unsafe fn pack(a: *const f32, stride: usize, rows: usize, words: usize, out: *mut f32) {
-        // SAFETY: the caller vouches for both sides.
-        unsafe {
-            for r in 0..rows {
-                for w in 0..words {
-                    let pair = a.add(r * stride + 2 * w);
-                    let (low, high) = ((*pair).to_bits() >> 16, (*pair.add(1)).to_bits() & 0xffff_0000);
-                    out.add(w * rows + r).cast::<u32>().write(low | high);
-                }
-            }
-        }
+    unsafe fn words(a: *const f32) -> S::V {
+        // SAFETY: the caller vouches for the pairs of a whole vector.
+        unsafe { S::pairs(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn word(a: *const f32) -> f32 {
+        // SAFETY: the caller vouches for the pair.
+        let (low, high) = unsafe { ((*a).to_bits() >> 16, (*a.add(1)).to_bits() & 0xffff_0000) };
+        f32::from_bits(low | high)
     }
 
     #[inline(always)]
@@ -328,24 +348,47 @@ unsafe fn tile<K: Kernel, const R: usize>(
 /// Takes the finished sums of a panel to the result.
 #[inline(always)]
 unsafe fn finish<S: Simd>(p: &Product, start: usize, count: usize, panel: usize, sums: *mut f32) {
+    // Each case with constants, so that a loop over values asks nothing.
+    // SAFETY: as in `product`.
+    unsafe {
+        match (p.finish, p.round) {
+            (Finish::Store, false) => finish_as::<S>(Finish::Store, false, p, start, count, panel, sums),
+            (Finish::Add, false) => finish_as::<S>(Finish::Add, false, p, start, count, panel, sums),
+            (finish, round) => finish_as::<S>(finish, round, p, start, count, panel, sums),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn finish_as<S: Simd>(
+    finish: Finish,
+    round: bool,
+    p: &Product,
+    start: usize,
+    count: usize,
+    panel: usize,
+    sums: *mut f32,
+) {
     let width = 2 * S::LANES;
     let first = panel * width;
     let columns = width.min(p.out.columns - first);
     // SAFETY: as in `product`; the bias is as wide as the panels.
     unsafe {
+        let mut bias = [S::splat(0.0); 2];
+        if !p.weights.bias.is_null() {
+            bias = [S::load(p.weights.bias.add(first)), S::load(p.weights.bias.add(first + S::LANES))];
+        }
         for r in 0..count {
             let (sums, out) = (sums.add(r * width), p.out.row(start + r).add(first));
-            for j in [0, S::LANES] {
-                let sum = S::load(sums.add(j));
-                let sum =
-                    if p.weights.bias.is_null() { sum } else { S::add(sum, S::load(p.weights.bias.add(first + j))) };
-                let value = match p.finish {
+            for (j, bias) in [0, S::LANES].into_iter().zip(bias) {
+                let sum = S::add(S::load(sums.add(j)), bias);
+                let value = match finish {
                     Finish::Store | Finish::Add => sum,
                     Finish::Activate(activation) => activate::<S>(activation, sum),
                 };
                 if columns == width {
-                    let value = if p.finish == Finish::Add { S::add(S::load(out.add(j)), value) } else { value };
-                    S::store(out.add(j), if p.round { S::round_bf16(value) } else { value });
+                    let value = if finish == Finish::Add { S::add(S::load(out.add(j)), value) } else { value };
+                    S::store(out.add(j), if round { S::round_bf16(value) } else { value });
                 } else {
                     S::store(sums.add(j), value);
                 }
@@ -354,8 +397,8 @@ unsafe fn finish<S: Simd>(p: &Product, start: usize, count: usize, panel: usize,
             if columns < width {
                 for j in 0..columns {
                     let value = *sums.add(j);
-                    let value = if p.finish == Finish::Add { *out.add(j) + value } else { value };
-                    *out.add(j) = if p.round { f32::from_bits(nearest_bf16(value)) } else { value };
+                    let value = if finish == Finish::Add { *out.add(j) + value } else { value };
+                    *out.add(j) = if round { f32::from_bits(nearest_bf16(value)) } else { value };
                 }
             }
         }

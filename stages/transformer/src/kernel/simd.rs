@@ -34,10 +34,30 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn sum(v: Self::V) -> f32;
     /// The largest value.
     unsafe fn largest(v: Self::V) -> f32;
+
+    /// Lays `rows` vectors side by side, at most [`Simd::LANES`]: lane `k` of `row(r)` goes to `out[k * to + r]`.
+    #[inline(always)]
+    unsafe fn side_by_side(row: impl Fn(usize) -> Self::V, rows: usize, out: *mut f32, to: usize) {
+        let mut lanes = [0.0_f32; MOST_LANES];
+        for r in 0..rows {
+            // SAFETY: the array is as long as the longest vector, and the caller vouches for `out`.
+            unsafe {
+                Self::store(lanes.as_mut_ptr(), row(r));
+                for (k, lane) in lanes.iter().take(Self::LANES).enumerate() {
+                    *out.add(k * to + r) = *lane;
+                }
+            }
+        }
+    }
 }
+
+/// Values in the longest vectors.
+const MOST_LANES: usize = 16;
 
 /// Vectors that multiply pairs of bf16.
 pub(crate) trait DotBf16: Simd {
+    /// [`Simd::LANES`] pairs of values, as words of two bf16 each, the first in the low half. The values are bf16 already.
+    unsafe fn pairs(p: *const f32) -> Self::V;
     /// `acc[i] + low(a[i]) · low(b[i]) + high(a[i]) · high(b[i])`, with the halves of the words as bf16. `a` is a vector of words as f32 bits.
     unsafe fn dot_bf16(acc: Self::V, a: Self::V, b: *const u32) -> Self::V;
 }
@@ -155,6 +175,13 @@ impl<const N: usize> Simd for Portable<N> {
 }
 
 impl<const N: usize> DotBf16 for Portable<N> {
+    #[inline(always)]
+    unsafe fn pairs(p: *const f32) -> [f32; N] {
+        // SAFETY: the caller vouches for the pairs of a whole vector.
+        let pair = |i: usize| unsafe { [p.add(2 * i).read().to_bits(), p.add(2 * i + 1).read().to_bits()] };
+        each(|i| f32::from_bits(pair(i)[0] >> 16 | pair(i)[1] & 0xffff_0000))
+    }
+
     #[inline(always)]
     unsafe fn dot_bf16(acc: [f32; N], a: [f32; N], b: *const u32) -> [f32; N] {
         // SAFETY: the caller vouches for the whole vector.

@@ -218,10 +218,55 @@ impl Simd for Avx512 {
     unsafe fn largest(v: __m512) -> f32 {
         unsafe { _mm512_reduce_max_ps(v) }
     }
+
+    /// A transpose of 16 by 16: pairs of rows, fours of rows, then the quarters of the vectors.
+    #[inline(always)]
+    unsafe fn side_by_side(row: impl Fn(usize) -> __m512, rows: usize, out: *mut f32, to: usize) {
+        unsafe {
+            let read = |r: usize| if r < rows { row(r) } else { _mm512_setzero_ps() };
+            let mut fours = [_mm512_setzero_ps(); 16];
+            for four in 0..4 {
+                let [a, b, c, d] = std::array::from_fn(|i| read(4 * four + i));
+                let double = |v| _mm512_castps_pd(v);
+                let low = [double(_mm512_unpacklo_ps(a, b)), double(_mm512_unpacklo_ps(c, d))];
+                let high = [double(_mm512_unpackhi_ps(a, b)), double(_mm512_unpackhi_ps(c, d))];
+                // Quarter q of vector j: column 4 q + j of the four rows.
+                fours[4 * four] = _mm512_castpd_ps(_mm512_unpacklo_pd(low[0], low[1]));
+                fours[4 * four + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low[0], low[1]));
+                fours[4 * four + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high[0], high[1]));
+                fours[4 * four + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high[0], high[1]));
+            }
+            let mask = (((1_u32 << rows) - 1) & 0xffff) as __mmask16;
+            for j in 0..4 {
+                const EVEN: i32 = 0b10_00_10_00;
+                const ODD: i32 = 0b11_01_11_01;
+                let [a, b, c, d] = std::array::from_fn(|four| fours[4 * four + j]);
+                let even = [_mm512_shuffle_f32x4::<EVEN>(a, b), _mm512_shuffle_f32x4::<EVEN>(c, d)];
+                let odd = [_mm512_shuffle_f32x4::<ODD>(a, b), _mm512_shuffle_f32x4::<ODD>(c, d)];
+                let quarters = [
+                    _mm512_shuffle_f32x4::<EVEN>(even[0], even[1]),
+                    _mm512_shuffle_f32x4::<EVEN>(odd[0], odd[1]),
+                    _mm512_shuffle_f32x4::<ODD>(even[0], even[1]),
+                    _mm512_shuffle_f32x4::<ODD>(odd[0], odd[1]),
+                ];
+                for (q, column) in quarters.into_iter().enumerate() {
+                    _mm512_mask_storeu_ps(out.add((4 * q + j) * to), mask, column);
+                }
+            }
+        }
+    }
 }
 
 // SAFETY of the block below: as above, in entry points that check for AVX512_BF16.
 impl DotBf16 for Avx512 {
+    #[inline(always)]
+    unsafe fn pairs(p: *const f32) -> __m512 {
+        unsafe {
+            let words = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(p.add(16)), _mm512_loadu_ps(p));
+            _mm512_castsi512_ps(std::mem::transmute::<__m512bh, __m512i>(words))
+        }
+    }
+
     #[inline(always)]
     unsafe fn dot_bf16(acc: __m512, a: __m512, b: *const u32) -> __m512 {
         unsafe {
