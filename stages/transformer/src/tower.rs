@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
+
 use crate::kernel::aligned::Aligned;
 use crate::kernel::{self, Finish, Machine, Matrix, MatrixMut};
 use crate::packed::Packed;
@@ -105,7 +107,15 @@ pub enum Pixels<'a> {
     Values(&'a [f32]),
 }
 
-impl Pixels<'_> {
+impl<'a> Pixels<'a> {
+    /// `len` values from `first` on.
+    fn part(self, first: usize, len: usize) -> Pixels<'a> {
+        match self {
+            Pixels::Bytes(bytes, table) => Pixels::Bytes(&bytes[first..][..len], table),
+            Pixels::Values(values) => Pixels::Values(&values[first..][..len]),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Pixels::Bytes(bytes, _) => bytes.len(),
@@ -140,6 +150,9 @@ pub struct Tower {
     /// Buffers of calls that are over.
     buffers: Mutex<Vec<Buffers>>,
 }
+
+/// Pictures for each thread from which on each takes its own, instead of all working on each product.
+const ENOUGH: usize = 2;
 
 /// Rows of tokens of one pass through the network: enough to reuse a panel of weights many times, few enough to stay near the processor.
 const ROWS: usize = 1024;
@@ -252,15 +265,36 @@ impl Tower {
         let len = 3 * self.shape.image * self.shape.image;
         assert!(pixels.len().is_multiple_of(len), "{} values are no pictures of {len}", pixels.len());
         let n = pixels.len() / len;
-        let most = (ROWS / (self.shape.patches() + 1)).max(1);
         let mut embeddings = vec![0.0; n * self.shape.projection];
+        let workers = match threads {
+            Threads::One => 1,
+            Threads::All => rayon::current_num_threads(),
+        };
+        if workers > 1 && n >= workers * ENOUGH {
+            // Each its own pictures: nobody waits for the others between two products.
+            let share = n.div_ceil(workers);
+            embeddings.par_chunks_mut(share * self.shape.projection).enumerate().for_each(|(i, embeddings)| {
+                self.encode_in_turn(
+                    pixels.part(i * share * len, embeddings.len() / self.shape.projection * len),
+                    embeddings,
+                    Threads::One,
+                );
+            });
+        } else {
+            self.encode_in_turn(pixels, &mut embeddings, threads);
+        }
+        embeddings
+    }
+
+    /// Pass after pass, each of as many pictures as the buffers hold.
+    fn encode_in_turn(&self, pixels: Pixels, embeddings: &mut [f32], threads: Threads) {
+        let len = 3 * self.shape.image * self.shape.image;
+        let n = pixels.len() / len;
+        let most = (ROWS / (self.shape.patches() + 1)).max(1);
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         for (i, embeddings) in embeddings.chunks_mut(most * self.shape.projection).enumerate() {
             let (first, count) = (i * most, most.min(n - i * most));
-            let part = match pixels {
-                Pixels::Bytes(bytes, table) => Pixels::Bytes(&bytes[first * len..][..count * len], table),
-                Pixels::Values(values) => Pixels::Values(&values[first * len..][..count * len]),
-            };
+            let part = pixels.part(first * len, count * len);
             if buffers
                 .as_ref()
                 .is_none_or(|b| b.tokens.len() < count * (self.shape.patches() + 1) * stride(self.shape.width))
@@ -272,7 +306,6 @@ impl Tower {
         if let Some(buffers) = buffers {
             self.buffers.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
         }
-        embeddings
     }
 
     fn new_buffers(&self, pictures: usize) -> Buffers {

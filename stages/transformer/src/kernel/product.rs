@@ -275,6 +275,9 @@ pub(crate) unsafe fn product<K: Kernel>(p: &Product, rows: Range<usize>, panels:
                         let sums = sums.add(first * width);
                         match n {
                             14 if K::ROWS == 14 => tile::<K, 14>(from == 0, deep, a, row, weights, sums),
+                            12 if K::ROWS == 14 => tile::<K, 12>(from == 0, deep, a, row, weights, sums),
+                            10 if K::ROWS == 14 => tile::<K, 10>(from == 0, deep, a, row, weights, sums),
+                            8 if K::ROWS == 14 => tile::<K, 8>(from == 0, deep, a, row, weights, sums),
                             6 => tile::<K, 6>(from == 0, deep, a, row, weights, sums),
                             4 => tile::<K, 4>(from == 0, deep, a, row, weights, sums),
                             2 => tile::<K, 2>(from == 0, deep, a, row, weights, sums),
@@ -288,7 +291,7 @@ pub(crate) unsafe fn product<K: Kernel>(p: &Product, rows: Range<usize>, panels:
     }
 }
 
-/// Cuts rows into tiles: full ones, then six, four, two and one.
+/// Cuts rows into tiles: full ones, then the largest even number, then one.
 struct Tiles<K> {
     at: usize,
     count: usize,
@@ -308,10 +311,8 @@ impl<K: Kernel> Tiles<K> {
         let n = match left {
             0 => return None,
             n if n >= K::ROWS => K::ROWS,
-            6.. => 6,
-            4.. => 4,
-            2.. => 2,
-            _ => 1,
+            1 => 1,
+            n => n & !1,
         };
         self.at += n;
         Some((self.at - n, n))
