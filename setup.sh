@@ -3,6 +3,7 @@
 #
 #   ./setup.sh            install with apt where that is possible, else say what to install
 #   ./setup.sh --check    only say what is missing (exit 1 if something is)
+#   ./setup.sh --slurm    the same, and Slurm, for the tests that submit jobs to a private cluster
 #   ./setup.sh --python   print the Python that has h5py, for the tests of the HDF5 files
 set -euo pipefail
 
@@ -46,7 +47,12 @@ find_missing() {
     done
     need 'libhdf5-dev' pkg-config --exists hdf5
     need 'python3 python3-h5py python3-numpy' python
+    if [[ -n $slurm ]]; then
+        need 'slurm-wlm munge' env PATH="$PATH:/usr/sbin" sh -c 'command -v slurmctld && command -v munged'
+    fi
 }
+slurm=
+[[ ${1:-} == --slurm ]] && slurm=yes
 
 if [[ ${1:-} == --python ]]; then
     python || { echo "setup: no Python with h5py and numpy; run ./setup.sh" >&2 && exit 1; }
@@ -76,6 +82,13 @@ if ! command -v apt-get >/dev/null || ! ${as_root[@]+"${as_root[@]}"} true 2>/de
     echo "setup: on Debian or Ubuntu: sudo apt-get install ${packages[*]}" >&2
     echo "setup: elsewhere install what corresponds to them, then run this again." >&2
     exit 1
+fi
+# Daemons of packages are not for this machine to start: the tests start their own.
+policy=/usr/sbin/policy-rc.d
+if [[ -n $slurm && ! -e $policy ]]; then
+    printf '#!/bin/sh\nexit 101\n' | ${as_root[@]+"${as_root[@]}"} tee $policy >/dev/null
+    ${as_root[@]+"${as_root[@]}"} chmod +x $policy
+    trap '${as_root[@]+"${as_root[@]}"} rm -f $policy' EXIT
 fi
 ${as_root[@]+"${as_root[@]}"} apt-get update -q
 ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive \

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::FailureLimit;
+
 /// What can end a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,16 +61,24 @@ pub enum Error {
         /// What is wrong with it and what to do.
         message: String,
     },
+    /// A command of Slurm failed.
+    #[error("{command}: {message}")]
+    Slurm {
+        /// The command.
+        command: String,
+        /// What it said.
+        message: String,
+    },
     /// More items failed than `run.max_failures` allows.
     #[error(
         "stopped: {failed} items failed, more than run.max_failures = {limit}; what was done is kept \
-         (`pipeline failures` lists them, `--set run.max_failures=-1` goes on regardless)"
+         (`pipeline failures` lists them, `--keep-going` goes on regardless)"
     )]
     TooManyFailures {
         /// Items failed so far.
         failed: usize,
         /// The limit.
-        limit: i64,
+        limit: FailureLimit,
     },
     /// A defect of this program: a thread died.
     #[error("internal error: {0}; finished work is kept, running again continues")]

@@ -12,6 +12,17 @@ use crate::plan::Counts;
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
+    /// A run begins.
+    Started {
+        /// Where.
+        host: String,
+        /// Which process.
+        pid: u32,
+        /// Version of the program.
+        version: &'static str,
+        /// What was typed, without the program's name.
+        command: Vec<String>,
+    },
     /// The data set is known.
     Discovered {
         /// Its name.
@@ -67,6 +78,11 @@ pub enum Event {
         /// Items in it.
         items: usize,
     },
+    /// A signal asked the run to end: what has begun is finished, for so many seconds at most.
+    Draining {
+        /// The limit.
+        seconds: f64,
+    },
     /// Something that a person should know, and that does not end the run.
     Warning {
         /// In plain words.
@@ -111,6 +127,8 @@ pub enum Event {
         stages: Vec<StageEnd>,
         /// Seconds from start to end.
         seconds: f64,
+        /// Of these, over the clips.
+        item_seconds: f64,
         /// Stopped by a signal before everything was done.
         stopped: bool,
     },

@@ -15,7 +15,7 @@ use crate::key::{Content, Difference, Key, NO_CONTENT, Template, differences};
 use crate::resolve::{ItemStage, Source};
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
-use crate::store::index::{Index, Location};
+use crate::store::index::{Index, IndexedItem, Location};
 use crate::store::layout::shard_name;
 use crate::store::pictures::PictureNames;
 
@@ -30,10 +30,12 @@ pub enum Reason {
     ParametersChanged(usize),
     /// The row is there but a picture that it lists is not.
     PictureMissing,
-    /// It failed for a cause that may have gone away.
+    /// It failed, for a cause that may have gone away or that is asked to be tried again.
     Retry(Cause),
     /// The file has not been hashed since it was last touched; the run reads it and may find that nothing is due.
     NotHashed,
+    /// It is there and good, and `--force` asks for it again.
+    Forced,
 }
 
 /// As a string, since a reason is a key of [`Counts::reasons`].
@@ -46,6 +48,7 @@ impl Serialize for Reason {
             Reason::PictureMissing => serializer.serialize_str("picture-missing"),
             Reason::Retry(cause) => serializer.collect_str(&format_args!("retry-{cause}")),
             Reason::NotHashed => serializer.serialize_str("not-hashed"),
+            Reason::Forced => serializer.serialize_str("forced"),
         }
     }
 }
@@ -57,6 +60,8 @@ pub enum ItemState {
     Known(Location),
     /// It must be computed, or at least hashed.
     Due(Reason),
+    /// It must be computed, but not by this run.
+    LeftOut,
 }
 
 /// One shard of a stage.
@@ -100,20 +105,27 @@ pub struct Counts {
     pub failed: usize,
     /// Items to compute.
     pub due: usize,
+    /// Items to compute that this run does not take up.
+    pub left_out: usize,
     /// Of the due ones: files that were not hashed yet and may turn out to be known.
     pub not_hashed: usize,
     /// Shards in all.
     pub shards: usize,
-    /// Shards to write.
+    /// Shards of which this run computes or copies something.
     pub stale_shards: usize,
     /// The due items by reason.
     pub reasons: BTreeMap<Reason, usize>,
 }
 
 impl Counts {
-    /// Whether the stage has nothing to do.
+    /// Whether the run has nothing to do for the stage.
     pub fn is_current(&self) -> bool {
         self.stale_shards == 0
+    }
+
+    /// Failed items among those to compute.
+    pub fn retries(&self) -> usize {
+        self.reasons.iter().filter(|(reason, _)| matches!(reason, Reason::Retry(_))).map(|(_, n)| n).sum()
     }
 }
 
@@ -129,11 +141,51 @@ pub fn known_content(item: &Item, source: Source, digests: &Digests) -> Option<C
 
 /// How a plan looks at the store.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct Look<'a> {
     /// Items per shard.
     pub shard_size: usize,
     /// Rename damaged files out of the way (a run) or only report them (a dry run).
     pub set_aside: bool,
+    /// Which part of it the run takes up.
+    pub part: &'a Part,
+}
+
+/// Which part of the work a run takes up, and what it does although it is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Causes of failures that are to be tried again although they are lasting; where there are any, nothing else is computed.
+    pub retry: Vec<Cause>,
+    /// Which items; `None`: all.
+    pub items: Option<Vec<bool>>,
+    /// Stages that only have to be there: nothing of them is computed.
+    pub settled: Vec<&'static str>,
+    /// Stages of which everything is computed again.
+    pub force: Vec<&'static str>,
+}
+
+impl Part {
+    fn tries_again(&self, cause: Cause) -> bool {
+        cause.is_transient() || self.retry.contains(&cause)
+    }
+
+    /// Whether an item of a stage is to be computed in this run if it is due for this reason.
+    fn takes_up(&self, stage: &str, item: usize, reason: &Reason) -> bool {
+        let is_asked_for = self.retry.is_empty() || matches!(reason, Reason::Retry(_));
+        is_asked_for && self.items.as_ref().is_none_or(|items| items[item]) && !self.settled.contains(&stage)
+    }
+
+    /// Whether an item that is good is to be computed again.
+    fn forces(&self, stage: &str, item: usize) -> bool {
+        self.force.contains(&stage) && self.takes_up(stage, item, &Reason::Forced)
+    }
+}
+
+impl ShardPlan {
+    /// Whether this run has anything to do with it: something to compute, or all that there is to copy.
+    pub fn is_taken_up(&self) -> bool {
+        let is_due = |states: &Vec<ItemState>| states.iter().any(|state| matches!(state, ItemState::Due(_)));
+        self.stale.as_ref().is_some_and(|states| is_due(states) || !states.contains(&ItemState::LeftOut))
+    }
 }
 
 /// Plans one item stage.
@@ -142,7 +194,7 @@ pub fn plan_stage(
     items: &[Item],
     work: &WorkDir,
     digests: &Digests,
-    look: Look,
+    look: Look<'_>,
 ) -> error::Result<StagePlan> {
     let index = Index::open(work, stage.decl.id, look.set_aside)?;
     let template = stage.template.clone();
@@ -171,9 +223,10 @@ pub fn plan_stage(
                         && file.items.iter().zip(range.clone()).all(|(stored, i)| {
                             stored.id == items[i].id && contents[i].as_ref() == Some(&stored.content)
                         })
-                        && !file.has_transient_failure()
+                        && !file.failures().any(|cause| look.part.tries_again(cause))
                         && file.items.iter().all(|item| pictures.has_all(&item.id, item.rows))
                 });
+            let current = current && !range.clone().any(|i| look.part.forces(stage.decl.id, i));
             ShardPlan { items: range, stale: if current { None } else { Some(Vec::new()) } }
         })
         .collect();
@@ -194,7 +247,11 @@ pub fn plan_stage(
         let history = History::new(&plan.index, &plan.template);
         shards.par_iter_mut().for_each(|shard| {
             let Some(states) = &mut shard.stale else { return };
-            let state = |i: usize| plan.state(&items[i], contents[i].as_ref(), &pictures, &history);
+            let state = |i: usize| match plan.state(&items[i], contents[i].as_ref(), &pictures, &history, look.part) {
+                ItemState::Due(reason) if !look.part.takes_up(plan.decl.id, i, &reason) => ItemState::LeftOut,
+                ItemState::Known(_) if look.part.forces(plan.decl.id, i) => ItemState::Due(Reason::Forced),
+                state => state,
+            };
             *states = shard.items.clone().map(state).collect();
         });
         plan.changes = history.changes;
@@ -243,12 +300,17 @@ impl StagePlan {
         content: Option<&Content>,
         pictures: &PictureNames,
         history: &History<'_>,
+        part: &Part,
     ) -> ItemState {
-        let Some(content) = content else { return ItemState::Due(Reason::NotHashed) };
+        let Some(content) = content else {
+            // What failed before is tried again without being looked at first: it will be read anyway.
+            let failed = history.failure(&item.id).filter(|cause| part.retry.contains(cause));
+            return ItemState::Due(failed.map_or(Reason::NotHashed, Reason::Retry));
+        };
         if let Some(at) = self.locations.get(&self.template.key(content)) {
             let known = self.index.item(*at);
             return match &known.failed {
-                Some((cause, _)) if cause.is_transient() => ItemState::Due(Reason::Retry(*cause)),
+                Some((cause, _)) if part.tries_again(*cause) => ItemState::Due(Reason::Retry(*cause)),
                 None if !pictures.has_all(&item.id, known.rows) => ItemState::Due(Reason::PictureMissing),
                 _ => ItemState::Known(*at),
             };
@@ -280,10 +342,11 @@ impl StagePlan {
                     }
                 }
                 Some(states) => {
-                    counts.stale_shards += 1;
+                    counts.stale_shards += usize::from(shard.is_taken_up());
                     for state in states {
                         match state {
                             ItemState::Known(at) => count_known(&mut counts, self.index.item(*at).failed.is_some()),
+                            ItemState::LeftOut => counts.left_out += 1,
                             ItemState::Due(reason) => {
                                 counts.due += 1;
                                 counts.not_hashed += usize::from(*reason == Reason::NotHashed);
@@ -300,8 +363,8 @@ impl StagePlan {
 
 /// What the store held under an id before: the reason for work on it.
 struct History<'a> {
-    /// Id → (template position, content), the latest file winning.
-    by_id: HashMap<&'a str, (usize, &'a Content)>,
+    /// Id → (template position, item), the latest file winning.
+    by_id: HashMap<&'a str, (usize, &'a IndexedItem)>,
     /// Differences of each distinct old template, in order of first appearance.
     changes: Vec<Vec<Difference>>,
 }
@@ -316,7 +379,7 @@ impl<'a> History<'a> {
                 texts.push(&file.template);
                 texts.len() - 1
             });
-            by_id.extend(file.items.iter().map(|item| (item.id.as_str(), (at, &item.content))));
+            by_id.extend(file.items.iter().map(|item| (item.id.as_str(), (at, item))));
         }
         let changes = texts
             .iter()
@@ -331,8 +394,13 @@ impl<'a> History<'a> {
     fn reason(&self, id: &str, content: &Content) -> Reason {
         match self.by_id.get(id) {
             Some((at, _)) if !self.changes[*at].is_empty() => Reason::ParametersChanged(*at),
-            Some((_, old)) if *old != content => Reason::ContentChanged,
+            Some((_, old)) if old.content != *content => Reason::ContentChanged,
             _ => Reason::New,
         }
+    }
+
+    /// Why the item failed when it was last looked at, if it did.
+    fn failure(&self, id: &str) -> Option<Cause> {
+        self.by_id.get(id).and_then(|(_, item)| item.failed.as_ref()).map(|(cause, _)| *cause)
     }
 }

@@ -71,6 +71,11 @@ fn known(name: &str) -> Result<&'static Decl, String> {
     })
 }
 
+/// Whether a stage reads another, directly or through others; each reads itself.
+pub fn reads(stage: &Decl, other: &Decl) -> bool {
+    stage.id == other.id || stage.inputs.iter().filter_map(|id| find(id)).any(|input| reads(input, other))
+}
+
 /// The item stages that keep their output in shards, in topological order.
 pub fn item_stages() -> impl Iterator<Item = &'static Decl> {
     STAGES.iter().filter(|s| s.kind == Kind::Item && s.id != discover::DECL.id)

@@ -9,12 +9,14 @@ use rayon::prelude::*;
 use crate::config::Config;
 use crate::error::Result;
 use crate::exchange::imported::Imported;
-use crate::plan::{Look, StagePlan, plan_stage};
+use crate::plan::{Look, Part, StagePlan, plan_stage};
 use crate::registry;
 use crate::resolve::{Science, Source, resolve};
+use crate::selection::Wanted;
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
-use crate::worker::Settings;
+use crate::trace::Trace;
+use crate::worker::{Limits, Settings};
 
 /// A data set, a store, and what is to be done.
 pub struct Session {
@@ -32,6 +34,10 @@ pub struct Session {
     pub science: Science,
     /// The plan of each item stage, in the order of `science.stages`.
     pub plans: Vec<StagePlan>,
+    /// Which part of it the run takes up.
+    pub part: Part,
+    /// Takes where the time of a run goes, if that is asked for.
+    pub trace: Option<Trace>,
     /// The digest of all labels, once something was keyed by it.
     pub labels: OnceLock<String>,
 }
@@ -39,15 +45,28 @@ pub struct Session {
 impl Session {
     /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
     pub fn open(config: Config, selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
+        Self::open_part(config, selected, set_aside, Part::default(), &Wanted::default())
+    }
+
+    /// The same for a part of the work, and the items that are wanted of it.
+    pub fn open_part(
+        config: Config,
+        selected: Vec<&'static Decl>,
+        set_aside: bool,
+        mut part: Part,
+        wanted: &Wanted,
+    ) -> Result<Session> {
         let (data, digests) = (config.data()?, config.work_dir().digests());
         let (dataset, digests) = rayon::join(|| discover::discover(data, &config.discover), || Digests::load(&digests));
-        Self::assemble(config, selected, dataset?, digests, set_aside)
+        let dataset = dataset?;
+        part.items = wanted.of(&dataset.items, config.store.shard_size)?;
+        Self::assemble(config, selected, dataset, digests, set_aside, part)
     }
 
     /// The same for a data set that is known already.
     pub fn of(config: Config, selected: Vec<&'static Decl>, dataset: Dataset, set_aside: bool) -> Result<Session> {
         let digests = Digests::load(&config.work_dir().digests());
-        Self::assemble(config, selected, dataset, digests, set_aside)
+        Self::assemble(config, selected, dataset, digests, set_aside, Part::default())
     }
 
     fn assemble(
@@ -56,6 +75,7 @@ impl Session {
         mut dataset: Dataset,
         digests: Digests,
         set_aside: bool,
+        part: Part,
     ) -> Result<Session> {
         let work = config.work_dir();
         let mut imported = Vec::new();
@@ -68,13 +88,24 @@ impl Session {
         let dropped = drop_what_cannot_apply(&config, &dataset, &imported, &mut selected);
         dataset.notes.extend(dropped);
         let science = resolve(&config, &selected, &work, &digests)?;
-        let look = Look { shard_size: config.store.shard_size, set_aside };
+        let look = Look { shard_size: config.store.shard_size, set_aside, part: &part };
         let plans = science
             .stages
             .par_iter()
             .map(|stage| plan_stage(stage, &dataset.items, &work, &digests, look))
             .collect::<Result<_>>()?;
-        Ok(Session { config, selected, dataset, work, digests, science, plans, labels: OnceLock::new() })
+        Ok(Session {
+            config,
+            selected,
+            dataset,
+            work,
+            digests,
+            science,
+            plans,
+            part,
+            trace: None,
+            labels: OnceLock::new(),
+        })
     }
 }
 
@@ -92,6 +123,7 @@ impl Session {
             extract_frames: self.config.extract_frames.clone(),
             log_mel: due(&log_mel::DECL).then(|| self.config.log_mel.clone()),
             encode_clip: self.science.clip.as_ref().map(|clip| clip.recipe.clone()),
+            limits: Limits::of(&self.config.run),
         }
     }
 }

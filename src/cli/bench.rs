@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::exit;
 use crate::resolve::{Source, refuse};
-use crate::worker::Settings;
 use crate::worker::child::path_bytes;
+use crate::worker::{Limits, Settings};
 
 /// Options of `bench`.
 #[derive(Debug, Args)]
@@ -64,6 +64,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         extract_frames: config.extract_frames.clone(),
         log_mel: Some(config.log_mel.clone()),
         encode_clip: recipe,
+        limits: Limits::of(&config.run),
     };
     let clips = evenly(items, options.clips as usize).map(request).collect();
     let request = Request { clips, settings: settings.to_text(), seconds: options.seconds };

@@ -105,6 +105,7 @@ fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer>
             ItemState::Due(Reason::New) if stored.is_none() => "due: nothing is stored for it".to_string(),
             ItemState::Due(Reason::ParametersChanged(_)) => "due: what is stored was made in another way".to_string(),
             ItemState::Due(reason) => format!("due: {}", super::status::words(reason, plan)),
+            ItemState::LeftOut => "due, and left out".to_string(),
         },
     };
     Ok(Answer {

@@ -1,6 +1,7 @@
 //! `pipeline gc`
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -35,7 +36,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             .flat_map(|shard| shard.stale.iter().flatten())
             .filter_map(|state| match state {
                 ItemState::Known(at) => Some(at.file),
-                ItemState::Due(_) => None,
+                ItemState::Due(_) | ItemState::LeftOut => None,
             })
             .collect();
         // A file whose content was not hashed yet may turn out to be in a part: nothing goes while one is open.
@@ -47,10 +48,20 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             }
             files += 1;
             bytes += file.size();
-            let verb = if options.dry_run { "would remove" } else { "removed" };
-            print(&format!("{verb} {} ({})\n", file.path.display(), plural(file.items.len(), "item")))?;
+            let (verb, items) = (verb(options.dry_run), plural(file.items.len(), "item"));
+            print(&format!("{verb} {} ({items})\n", file.path.display()))?;
             if !options.dry_run {
                 remove(&file.path)?;
+            }
+        }
+        for folder in [session.work.stage(plan.decl.id), parts.clone()] {
+            for (path, size) in set_aside(&folder) {
+                files += 1;
+                bytes += size;
+                print(&format!("{} {} (set aside)\n", verb(options.dry_run), path.display()))?;
+                if !options.dry_run {
+                    remove(&path)?;
+                }
             }
         }
         if !options.dry_run {
@@ -61,4 +72,18 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let verb = if options.dry_run { "to free" } else { "freed" };
     print(&format!("{}, {:.1} MB {verb}\n", plural(files, "file"), bytes as f64 / 1e6))?;
     Ok(exit::DONE)
+}
+
+fn verb(dry_run: bool) -> &'static str {
+    if dry_run { "would remove" } else { "removed" }
+}
+
+/// Shards that were found damaged or foreign, and their sizes: what they held was computed again, or is about to be.
+fn set_aside(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let is_set_aside = |path: &Path| path.extension().is_some_and(|end| end == "damaged" || end == "foreign");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let sized = |entry: std::fs::DirEntry| Some((entry.path(), entry.metadata().ok()?.len()));
+    let mut found: Vec<_> = entries.filter_map(sized).filter(|(path, _)| is_set_aside(path)).collect();
+    found.sort();
+    found
 }

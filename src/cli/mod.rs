@@ -1,14 +1,22 @@
 //! The command line: what a person types, and nothing else. Each command is a file.
 
 mod bench;
+mod choice;
 mod data;
+mod doctor;
 mod explain;
 mod export;
 mod failures;
 mod gc;
+mod graph;
 mod import;
 mod predict;
+mod retry;
 mod run;
+mod runs;
+mod shell;
+mod signals;
+mod slurm;
 mod status;
 mod verify;
 
@@ -24,7 +32,7 @@ use crate::exit;
 
 /// From a folder of MP4 and WAV files to features and evaluated audio-visual scene classifiers.
 #[derive(Debug, Parser)]
-#[command(name = "pipeline", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "pipeline", version, arg_required_else_help = true, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENDS}"))]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,22 +46,43 @@ Examples:
   pipeline run all --set log-mel.preset=panns        one knob, for this run
   pipeline explain encode-clip airport-lisbon-1-2    why this item is or is not computed again";
 
+const ENDS: &str = "\
+Exit codes:
+  0   done
+  1   failed; the message says why
+  2   the command line or the configuration is wrong
+  3   run --dry-run: there is work to do
+  4   done, but some items failed: `pipeline failures` lists them
+  75  stopped by a signal: what was finished is kept, and the same command goes on from there";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run stages and what they need; finished work is never done twice
     Run(run::Options),
     /// Judge new clips by a system that was trained: one line of JSON each
     Predict(predict::Options),
+    /// Try failed items again, all of them or those of some causes
+    Retry(retry::Options),
     /// Show what is done and what is left
     Status(status::Options),
+    /// Run as jobs of a Slurm cluster, and watch them
+    Slurm(slurm::Options),
+    /// Show the stages and what reads what, as text, Graphviz or Mermaid
+    Graph(graph::Options),
     /// Say why an item, or a whole stage, is or is not up to date
     Explain(explain::Options),
+    /// List what was run on the work directory, and how it ended
+    Runs(runs::Runs),
+    /// Show what a run said
+    Logs(runs::Logs),
     /// List the items that failed, with their causes
     Failures(failures::Options),
     /// Check every shard and picture against its checksums; damaged ones are set aside and computed again by the next run
     Verify(verify::Options),
     /// Free the space of values that no current plan needs
     Gc(gc::Options),
+    /// Say whether this machine is fit for the configuration, and what to do where it is not
+    Doctor(doctor::Options),
     /// Measure each stage on this machine and this data: its rate, the limit it runs against, and the share reached
     Bench(bench::Options),
     /// Download and check the media that a manifest lists
@@ -62,6 +91,10 @@ enum Command {
     Export(export::Options),
     /// Take features that others extracted as the values of a stage
     Import(import::Options),
+    /// Print the completions of a shell, e.g. `pipeline completions bash > /etc/bash_completion.d/pipeline`
+    Completions(shell::Completions),
+    /// Print a manual page, e.g. `pipeline man | man -l -`
+    Man(shell::Man),
 }
 
 /// What every command takes.
@@ -103,9 +136,14 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(options) => run::execute(&options),
+        Command::Retry(options) => retry::execute(&options),
         Command::Predict(options) => predict::execute(&options),
         Command::Status(options) => status::execute(&options),
+        Command::Slurm(options) => slurm::execute(&options),
+        Command::Graph(options) => graph::execute(&options),
         Command::Explain(options) => explain::execute(&options),
+        Command::Runs(options) => runs::list(&options),
+        Command::Logs(options) => runs::show(&options),
         Command::Failures(options) => failures::execute(&options),
         Command::Verify(options) => verify::execute(&options),
         Command::Gc(options) => gc::execute(&options),
@@ -113,6 +151,9 @@ pub fn main() -> ExitCode {
         Command::Data(options) => data::execute(&options),
         Command::Export(options) => export::execute(&options),
         Command::Import(options) => import::execute(&options),
+        Command::Doctor(options) => doctor::execute(&options),
+        Command::Completions(options) => shell::completions(&options),
+        Command::Man(options) => shell::man(&options),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

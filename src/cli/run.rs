@@ -1,17 +1,20 @@
 //! `pipeline run`
 
 use std::fs::File;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
+use crate::cli::choice::Choice;
+use crate::cli::signals::Signals;
 use crate::cli::{Common, print, print_json};
+use crate::config::{Config, FailureLimit};
 use crate::error::{Error, IoContext, Result};
-use crate::events::Reporter;
+use crate::events::{Event, Reporter};
 use crate::session::Session;
 use crate::store::WorkDir;
+use crate::trace::Trace;
 use crate::ui::{Human, JsonLines, Tee};
 use crate::{exit, registry, run};
 
@@ -27,16 +30,48 @@ pub(super) struct Options {
     /// Progress as JSON Lines on standard output
     #[arg(long)]
     json: bool,
+    /// Write where the time goes, for Perfetto or chrome://tracing
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    brake: Brake,
     #[command(flatten)]
     common: Common,
 }
 
+/// When failed items stop a run.
+#[derive(Debug, Args)]
+pub(super) struct Brake {
+    /// Stop when more items than this fail: a number, or a share such as 5% [default: run.max_failures, which is never]
+    #[arg(long, value_name = "N|P%", group = "brake", allow_hyphen_values = true)]
+    max_failures: Option<FailureLimit>,
+    /// Stop at the first item that fails
+    #[arg(long, group = "brake")]
+    fail_fast: bool,
+    /// Never stop for items that fail
+    #[arg(long, group = "brake")]
+    keep_going: bool,
+}
+
+impl Brake {
+    pub(super) fn apply(&self, config: &mut Config) {
+        let named = self.max_failures.or(self.fail_fast.then_some(FailureLimit::Items(0)));
+        if let Some(limit) = named.or(self.keep_going.then_some(FailureLimit::Never)) {
+            config.run.max_failures = limit;
+        }
+    }
+}
+
 pub(super) fn execute(options: &Options) -> Result<u8> {
-    let config = options.common.config()?;
+    let mut config = options.common.config()?;
+    options.brake.apply(&mut config);
     let keep_frames = config.run.keep_frames || options.stages.iter().any(|s| s == extract_frames::DECL.id);
     let selected = registry::select(&options.stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
+    let (selected, part, wanted) = options.choice.apply(selected)?;
     if options.dry_run {
-        let session = Session::open(config, selected, false)?;
+        let session = Session::open_part(config, selected, false, part, &wanted)?;
         let overview = super::status::Overview::new(&session)?;
         if options.json {
             print_json(&overview)?;
@@ -45,21 +80,33 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         }
         return Ok(if overview.is_current() { exit::DONE } else { exit::WORK_IS_DUE });
     }
+    let signals = Signals::listen();
+    let mut session = Session::open_part(config, selected, true, part, &wanted)?;
+    session.trace = options.trace.as_deref().map(Trace::create).transpose()?;
+    run_session(&session, &signals, options.json)
+}
 
-    let stop = stop_on_signals();
-    let every = config.run.progress_every;
-    let session = Session::open(config, selected, true)?;
+/// Runs a session, tells how it goes, and chooses the exit code.
+pub(super) fn run_session(session: &Session, signals: &Signals, json: bool) -> Result<u8> {
     let record = JsonLines::new(record_file(&session.work)?);
-    let (human, json);
-    let screen: &dyn Reporter = if options.json {
-        json = JsonLines::new(std::io::stdout());
-        &json
+    let (human, lines);
+    let screen: &dyn Reporter = if json {
+        lines = JsonLines::new(std::io::stdout());
+        &lines
     } else {
-        human = Human::new(every);
+        human = Human::new(session.config.run.progress_every);
         &human
     };
-    let finish = run::run(&session, &Tee(vec![screen, &record]), &stop)?;
-    if let (Some(report), false) = (&finish.report, options.json) {
+    let reporter = Tee(vec![screen, &record]);
+    reporter.report(&Event::Started {
+        host: crate::store::publish::host(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION"),
+        command: std::env::args().skip(1).collect(),
+    });
+    let work = || run::run(session, &reporter, signals.stop());
+    let finish = signals.during(session.config.run.drain, &reporter, work)?;
+    if let (Some(report), false) = (&finish.report, json) {
         print(&format!("\n{report}"))?;
     }
     Ok(match (finish.stopped, finish.failed) {
@@ -67,19 +114,6 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         (false, 0) => exit::DONE,
         (false, _) => exit::DONE_WITH_FAILURES,
     })
-}
-
-/// SIGINT, SIGTERM and SIGUSR1 ask for an orderly end; a second SIGINT ends at once, which is safe, too.
-fn stop_on_signals() -> Arc<AtomicBool> {
-    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
-    let stop = Arc::new(AtomicBool::new(false));
-    let interrupted = Arc::clone(&stop);
-    signal_hook::flag::register_conditional_shutdown(SIGINT, i32::from(exit::STOPPED), interrupted)
-        .expect("SIGINT may be handled");
-    for signal in [SIGINT, SIGTERM, SIGUSR1] {
-        signal_hook::flag::register(signal, Arc::clone(&stop)).expect("the signal may be handled");
-    }
-    stop
 }
 
 /// One file a run: `runs/MILLISECONDS-PID.jsonl`.

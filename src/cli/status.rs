@@ -9,12 +9,13 @@ use serde::Serialize;
 use crate::cli::{Common, print, print_json};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::history::{Forecast, forecast};
 use crate::key::Difference;
-use crate::plan::{Counts, Reason, StagePlan};
+use crate::plan::{Counts, Part, Reason, StagePlan};
 use crate::run::sets::{self, Standing};
 use crate::session::Session;
 use crate::store::products::State;
-use crate::ui::plural;
+use crate::ui::{duration, plural};
 use crate::{exit, registry};
 
 /// Options of `status`.
@@ -51,7 +52,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
 }
 
 /// A stage that cannot be planned here - its model is on another machine, say - is left out with a note: the rest has a status.
-fn open_what_can_be(config: &Config, mut selected: Vec<&'static Decl>) -> Result<Session> {
+pub(super) fn open_what_can_be(config: &Config, mut selected: Vec<&'static Decl>) -> Result<Session> {
     let mut notes = Vec::new();
     loop {
         match Session::open(config.clone(), selected.clone(), false) {
@@ -81,6 +82,9 @@ pub(super) struct Overview {
     items: usize,
     notes: Vec<String>,
     stages: Vec<StageOverview>,
+    /// What the item stages will take; nothing where there is nothing to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forecast: Option<Forecast>,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,12 +101,14 @@ impl Overview {
     pub(super) fn new(session: &Session) -> Result<Self> {
         let mut stages: Vec<StageOverview> = session.plans.iter().map(item_stage).collect();
         let items_current = stages.iter().all(|s| s.current);
-        stages.extend(sets::standings(session)?.iter().map(|standing| set_stage(standing, items_current)));
+        stages
+            .extend(sets::standings(session)?.iter().map(|standing| set_stage(standing, items_current, &session.part)));
         Ok(Overview {
             dataset: session.dataset.name.clone(),
             items: session.dataset.items.len(),
             notes: session.dataset.notes.clone(),
             stages,
+            forecast: forecast(&session.work, &session.plans)?,
         })
     }
 
@@ -119,9 +125,11 @@ fn item_stage(plan: &StagePlan) -> StageOverview {
     StageOverview { stage: plan.decl.id, current: counts.is_current(), counts: Some(counts), reasons }
 }
 
-fn set_stage(standing: &Standing, items_current: bool) -> StageOverview {
+fn set_stage(standing: &Standing, items_current: bool, part: &Part) -> StageOverview {
     let stage = standing.stage;
     let reason = match &standing.state {
+        _ if part.settled.contains(&stage) => None,
+        State::Current if part.force.contains(&stage) => Some("asked for again (--force)".to_string()),
         State::Current if items_current && !standing.inputs_change => None,
         State::Current => Some("its inputs are about to change".to_string()),
         State::New => Some("never run".to_string()),
@@ -139,6 +147,7 @@ pub(super) fn words(reason: &Reason, plan: &StagePlan) -> String {
         Reason::ParametersChanged(at) => format!("changed: {}", list(&plan.changes[*at])),
         Reason::PictureMissing => "a picture file is gone".to_string(),
         Reason::Retry(cause) => format!("failed before ({cause}), tried again"),
+        Reason::Forced => "good, and asked for again (--force)".to_string(),
         Reason::NotHashed => "the file is new or was touched; it is read to see".to_string(),
     }
 }
@@ -151,6 +160,41 @@ pub(super) fn list(differences: &[Difference]) -> String {
     fields.join(", ")
 }
 
+impl Overview {
+    fn stage(&self, id: &str) -> Option<&StageOverview> {
+        self.stages.iter().find(|stage| stage.stage == id)
+    }
+
+    /// How far a stage is, in plain words; `None` for the list of items.
+    pub(super) fn state(&self, id: &str) -> Option<String> {
+        self.stage(id).map(StageOverview::state)
+    }
+
+    /// Whether there is nothing to do for it.
+    pub(super) fn is_stage_current(&self, id: &str) -> bool {
+        self.stage(id).is_none_or(|stage| stage.current)
+    }
+}
+
+impl StageOverview {
+    fn state(&self) -> String {
+        let state = match (&self.counts, self.current) {
+            (Some(c), true) if c.failed > 0 => format!("up to date: {} done, {} failed", c.done, c.failed),
+            (Some(c), true) => format!("up to date: {} done", c.done),
+            (None, true) => "up to date".to_string(),
+            (Some(c), false) => {
+                let failed = if c.failed > 0 { format!(", {} failed", c.failed) } else { String::new() };
+                format!("{} to do, {} done{failed}, {} to write", c.due, c.done, plural(c.stale_shards, "shard"))
+            }
+            (None, false) => "to run".to_string(),
+        };
+        match &self.counts {
+            Some(c) if c.left_out > 0 => format!("{state}; {} left out of this run", plural(c.left_out, "item")),
+            _ => state,
+        }
+    }
+}
+
 impl fmt::Display for Overview {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}", self.dataset, plural(self.items, "item"))?;
@@ -158,21 +202,30 @@ impl fmt::Display for Overview {
             writeln!(f, "  note: {note}")?;
         }
         for stage in &self.stages {
-            let state = match (&stage.counts, stage.current) {
-                (Some(c), true) if c.failed > 0 => format!("up to date: {} done, {} failed", c.done, c.failed),
-                (Some(c), true) => format!("up to date: {} done", c.done),
-                (None, true) => "up to date".to_string(),
-                (Some(c), false) => {
-                    let failed = if c.failed > 0 { format!(", {} failed", c.failed) } else { String::new() };
-                    format!("{} to do, {} done{failed}, {} to write", c.due, c.done, plural(c.stale_shards, "shard"))
-                }
-                (None, false) => "to run".to_string(),
-            };
-            writeln!(f, "  {:<15} {state}", stage.stage)?;
+            writeln!(f, "  {:<15} {}", stage.stage, stage.state())?;
             for reason in &stage.reasons {
                 writeln!(f, "  {:<15}   {reason}", "")?;
             }
         }
-        Ok(())
+        match &self.forecast {
+            Some(forecast) => writeln!(f, "{}", forecast_words(forecast)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the work that is due will take, in a line.
+fn forecast_words(forecast: &Forecast) -> String {
+    let items = plural(forecast.items, "item");
+    let bytes = forecast.bytes.map_or(String::new(), |bytes| format!(" and {:.1} MB of shards", bytes as f64 / 1e6));
+    match forecast.seconds {
+        Some(seconds) => format!(
+            "forecast: about {} for {items}{bytes}, by the last run of these stages here ({})",
+            duration(seconds),
+            plural(forecast.rests_on, "item")
+        ),
+        None => format!(
+            "forecast: {items}{bytes}; no run of these stages on this machine tells how long (`pipeline bench` measures)"
+        ),
     }
 }

@@ -5,11 +5,17 @@
 //! `--set`. A file is `--config FILE`, or else `./pipeline.toml` where there is one. Unknown keys are errors with a
 //! suggestion. Paths in a file are relative to the file, paths on the command line to the current folder.
 
+mod limit;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+
+use crate::slurm::params::Slurm;
+
+pub use limit::FailureLimit;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "pipeline.toml";
@@ -26,6 +32,8 @@ pub struct Config {
     pub run: Run,
     /// How the store is cut; nothing in it changes a value.
     pub store: Store,
+    /// What a Slurm cluster is asked for; nothing in it changes a value.
+    pub slurm: Slurm,
     /// Parameters of `discover`.
     pub discover: discover::Params,
     /// Parameters of `extract-frames`.
@@ -68,8 +76,18 @@ pub struct Run {
     pub jobs: usize,
     /// Seconds between two publications of finished rows: what a `kill -9` can cost.
     pub publish_every: f64,
-    /// Failed items after which the run stops; -1: never.
-    pub max_failures: i64,
+    /// Failed items after which the run stops: a number, a share of the data set such as "5%", or -1: never.
+    pub max_failures: FailureLimit,
+    /// Share of a class that may have failed before the stages that see the whole data set refuse to judge or learn from the rest.
+    pub max_class_loss: f64,
+    /// Seconds that the decoding of one file may take in any case.
+    pub clip_timeout: f64,
+    /// Seconds more for each second that the file lasts.
+    pub clip_timeout_per_second: f64,
+    /// Address space of each process that decodes, in MiB; 0: no limit.
+    pub worker_memory: u64,
+    /// Seconds that a run which is asked to end takes at most to finish what it has begun.
+    pub drain: f64,
     /// Seconds between two progress lines where the output is no terminal.
     pub progress_every: f64,
 }
@@ -96,7 +114,12 @@ impl Default for Run {
             batching: Batching::Auto,
             jobs: 0,
             publish_every: 5.0,
-            max_failures: -1,
+            max_failures: FailureLimit::Never,
+            max_class_loss: 0.25,
+            clip_timeout: 60.0,
+            clip_timeout_per_second: 4.0,
+            worker_memory: 8192,
+            drain: 20.0,
             progress_every: 10.0,
         }
     }
@@ -202,6 +225,19 @@ impl Config {
         }
         if [self.run.publish_every, self.run.progress_every].iter().any(|s| !s.is_finite() || *s <= 0.0) {
             return refuse("run.publish_every and run.progress_every are seconds and must be above 0");
+        }
+        if !(self.run.clip_timeout.is_finite() && self.run.clip_timeout > 0.0) {
+            return refuse("run.clip_timeout is seconds and must be above 0");
+        }
+        if [self.run.clip_timeout_per_second, self.run.drain].iter().any(|s| !s.is_finite() || *s < 0.0) {
+            return refuse("run.clip_timeout_per_second and run.drain are seconds and must not be below 0");
+        }
+        if !(0.0..=1.0).contains(&self.run.max_class_loss) {
+            return refuse("run.max_class_loss is a share between 0 and 1");
+        }
+        // Below that libav and its libraries cannot be loaded.
+        if (1..512).contains(&self.run.worker_memory) || self.run.worker_memory > 1 << 40 {
+            return refuse("run.worker_memory is MiB and must be at least 512, or 0 for no limit");
         }
         Ok(())
     }

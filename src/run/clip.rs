@@ -9,12 +9,14 @@
 //! ```
 //!
 //! A lane and its worker take turns, so a lane keeps one core busy. A worker that dies is replaced and the file is tried once more: whoever
-//! killed it from outside costs nothing, and a file that kills two costs its item.
+//! killed it from outside costs nothing, and a file that kills two costs its item. One that takes longer, or more memory, than a file may
+//! ([`crate::worker::limits`]) is ended, and costs its item at once.
 //!
 //! A value is only recorded for the bytes that were hashed: the worker decodes what it hashed, and where the digest was known before, the
 //! file's stamp is taken first and compared when it was decoded.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use contract::{Cause, Failure, Item, Rows};
 use crossbeam_channel::{SendError, Sender};
@@ -33,10 +35,11 @@ use crate::store::WorkDir;
 use crate::store::digests::{Digests, Hashing, Stamp};
 use crate::store::index::Location;
 use crate::store::publish::place_bytes;
+use crate::trace::Trace;
 use crate::worker::child::path_bytes;
 use crate::worker::incoming::IncomingRows;
 use crate::worker::protocol::{Reply, Request, Wanted};
-use crate::worker::{Death, MediaWorker, Settings};
+use crate::worker::{Death, DeathOf, Drain, MediaWorker, Settings};
 
 /// One clip and the stages that are due for it, with the reason for each.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub struct Task {
 pub enum Ended {
     /// The other end of a channel is gone: the run is ending on an error that is reported there.
     Disconnected,
+    /// The run was asked to end, and waits for this clip no longer.
+    Drained,
     /// Something is wrong that is no affair of this clip.
     Failed(Error),
 }
@@ -72,7 +77,10 @@ enum Interrupted {
 
 impl From<Death> for Interrupted {
     fn from(death: Death) -> Self {
-        Interrupted::Died(death)
+        match death.of {
+            DeathOf::EndOfRun => Interrupted::Ended(Ended::Drained),
+            _ => Interrupted::Died(death),
+        }
     }
 }
 
@@ -101,12 +109,18 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// Who is told of a worker that died.
     pub reporter: &'a dyn Reporter,
+    /// How long a lane waits for its worker once the run is to end.
+    pub drain: &'a Drain<'a>,
+    /// Takes what each clip took.
+    pub trace: Option<&'a Trace>,
 }
 
 /// One lane: its worker, its way to embeddings, and its end of the writer's channel.
 pub struct Lane<'a> {
+    /// Counted from 1.
+    number: usize,
     context: Context<'a>,
-    worker: Option<MediaWorker>,
+    worker: Option<MediaWorker<'a>>,
     /// For kept pictures, which need no worker.
     preprocess: Option<Preprocess>,
     embedder: Option<Embedder<'a>>,
@@ -160,12 +174,29 @@ const DEATHS: u32 = 2;
 
 impl<'a> Lane<'a> {
     /// A lane; its worker is started for the first file.
-    pub fn new(context: Context<'a>, to_writer: Sender<ToWriter>, embedder: Option<Embedder<'a>>) -> Self {
-        Lane { context, worker: None, preprocess: None, embedder, to_writer, bulk: Vec::new() }
+    pub fn new(
+        number: usize,
+        context: Context<'a>,
+        to_writer: Sender<ToWriter>,
+        embedder: Option<Embedder<'a>>,
+    ) -> Self {
+        if let Some(trace) = context.trace {
+            trace.name(number, &format!("lane {number}"));
+        }
+        Lane { number, context, worker: None, preprocess: None, embedder, to_writer, bulk: Vec::new() }
     }
 
     /// Takes a clip through everything that is due for it.
     pub fn process(&mut self, task: &Task) -> Result<(), Ended> {
+        let begin = Instant::now();
+        let outcome = self.process_untraced(task);
+        if let Some(trace) = self.context.trace {
+            trace.span(self.number, &self.context.items[task.item].id, begin, "");
+        }
+        outcome
+    }
+
+    fn process_untraced(&mut self, task: &Task) -> Result<(), Ended> {
         let clip = &self.context.items[task.item];
         let mut files: Vec<(Option<&Path>, Wishes<'_>)> = Vec::new();
         for due in &task.due {
@@ -219,7 +250,8 @@ impl<'a> Lane<'a> {
         let at = *plan.locations.get(&due.key)?;
         let item = plan.index.item(at);
         let lasting = item.failed.as_ref().is_none_or(|(cause, _)| !cause.is_transient());
-        (lasting && plan.pictures.has_all(id, item.rows) && !matches!(reason, Reason::Retry(_))).then_some(at)
+        (lasting && plan.pictures.has_all(id, item.rows) && !matches!(reason, Reason::Retry(_) | Reason::Forced))
+            .then_some(at)
     }
 
     /// Takes a file through what is due for it, past workers that die.
@@ -250,10 +282,11 @@ impl<'a> Lane<'a> {
     fn attempt(&mut self, job: &mut Job<'_>) -> Result<(), Interrupted> {
         let mut worker = match self.worker.take() {
             Some(worker) => worker,
-            None => MediaWorker::start(self.context.settings).map_err(Ended::Failed)?,
+            None => MediaWorker::start(self.context.settings, self.context.drain).map_err(Ended::Failed)?,
         };
         job.phase = Phase::Opening;
         let known = job.content.is_some();
+        worker.allow(self.context.settings.limits.at_first(job.bytes()));
         worker.send(&Request::Open { path: path_bytes(job.path), hash: !known })?;
         if known {
             // Nothing depends on the answer: the worker need not wait for the next question.
@@ -293,14 +326,15 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
-    /// Another worker takes over. What two of them died of is not tried a third time.
+    /// Another worker takes over. What two of them died of is not tried a third time, and what took too much not a second time.
     fn survive(&mut self, job: &mut Job<'_>, death: &Death) -> Result<(), Ended> {
         let deaths = &mut job.deaths[job.phase as usize];
         *deaths += 1;
-        let last = *deaths == DEATHS;
+        let last = *deaths == DEATHS || death.of != DeathOf::Anything;
         let (id, words) = (&self.context.items[job.item].id, &death.words);
         let words = if words.is_empty() { String::new() } else { format!(": {words}") };
-        let message = format!("the process that decoded {id} died ({}) and was replaced{words}", death.how);
+        let ended = if death.of == DeathOf::Time { "was ended" } else { "died" };
+        let message = format!("the process that decoded {id} {ended} ({}) and was replaced{words}", death.how);
         self.context.reporter.report(&Event::Warning { message });
         match (last, job.phase) {
             (false, _) => self.start_over(job),
@@ -334,7 +368,7 @@ impl<'a> Lane<'a> {
         &mut self,
         job: &mut Job<'_>,
         wanted: Wanted,
-        worker: &mut MediaWorker,
+        worker: &mut MediaWorker<'_>,
     ) -> Result<(), Interrupted> {
         loop {
             match worker.receive(&mut self.bulk)? {
@@ -346,6 +380,9 @@ impl<'a> Lane<'a> {
                         self.window(job, file)?;
                     }
                     job.hand.times.push(pick.time);
+                }
+                Reply::Length(seconds) => {
+                    worker.allow_more(self.context.settings.limits.for_length(job.bytes(), seconds));
                 }
                 Reply::StartOver => self.start_over(job)?,
                 Reply::Pictures(outcome) => return Ok(self.end_pictures(job, outcome)?),
@@ -440,7 +477,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Gathers the log-mel.
-    fn hear_sound(&mut self, job: &mut Job<'_>, worker: &mut MediaWorker) -> Result<(), Interrupted> {
+    fn hear_sound(&mut self, job: &mut Job<'_>, worker: &mut MediaWorker<'_>) -> Result<(), Interrupted> {
         let mut rows = IncomingRows::default();
         loop {
             match worker.receive(&mut self.bulk)? {
@@ -505,6 +542,11 @@ impl<'t> Job<'t> {
         Job { item, path, wanted, hashing, content: None, due: Vec::new(), hand, phase, deaths: [0; 3] }
     }
 
+    /// The size of the file.
+    fn bytes(&self) -> u64 {
+        self.hashing.stamp.size()
+    }
+
     /// Refuses a value whose file is no longer the one that was hashed.
     fn unchanged(&self) -> Result<(), Failure> {
         match Stamp::of(self.path) {
@@ -517,7 +559,7 @@ impl<'t> Job<'t> {
 }
 
 /// A worker that says something else than it was asked.
-fn confused(worker: &mut MediaWorker) -> Interrupted {
+fn confused(worker: &mut MediaWorker<'_>) -> Interrupted {
     Interrupted::Died(worker.replace("it said what it was not asked"))
 }
 

@@ -9,6 +9,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Instant;
 
 use contract::{Failure, Rows};
 use crossbeam_channel::Sender;
@@ -20,6 +21,7 @@ use crate::key::{Content, Key};
 use crate::resolve::{ClipScience, refuse};
 use crate::run::clip::Ended;
 use crate::run::encode::{Attempt, ToEncoder};
+use crate::trace::Trace;
 
 /// The encoder of a run, and who of the lanes can do without its core.
 pub struct Encoding<'a> {
@@ -96,13 +98,15 @@ pub struct Embedder<'a> {
     failed: Option<Failure>,
     /// Pictures of this attempt went to the thread that batches across clips.
     sent: bool,
+    /// Takes what each batch took, on the track of the lane.
+    trace: Option<(&'a Trace, usize)>,
 }
 
 impl<'a> Embedder<'a> {
     /// One for a lane; `across` goes to the thread that batches across clips.
-    pub fn new(encoding: &'a Encoding<'a>, across: Sender<ToEncoder>) -> Self {
+    pub fn new(encoding: &'a Encoding<'a>, across: Sender<ToEncoder>, trace: Option<(&'a Trace, usize)>) -> Self {
         let (windows, embeddings) = (Vec::new(), Vec::new());
-        Embedder { encoding, across, windows, waiting: 0, embeddings, failed: None, sent: false }
+        Embedder { encoding, across, windows, waiting: 0, embeddings, failed: None, sent: false, trace }
     }
 
     /// Takes the next picture of an attempt.
@@ -152,7 +156,12 @@ impl<'a> Embedder<'a> {
                 self.across.send(ToEncoder::Frame { attempt, window: window.to_vec() })?;
             }
         } else if self.failed.is_none() {
-            match encoder.encode(&self.windows, self.waiting, self.encoding.threads()) {
+            let begin = Instant::now();
+            let encoded = encoder.encode(&self.windows, self.waiting, self.encoding.threads());
+            if let Some((trace, lane)) = self.trace {
+                trace.span(lane, "encode", begin, &format!("{} pictures", self.waiting));
+            }
+            match encoded {
                 Ok(embeddings) => self.embeddings.extend_from_slice(&embeddings),
                 // A picture overflowed in half precision: that costs its item.
                 Err(error @ encode_clip::Error::NotFinite { .. }) => self.failed = Some(Failure::from_error(&error)),

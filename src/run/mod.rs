@@ -47,7 +47,9 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         reporter.report(&Event::Planned { stage: plan.decl.id, counts: plan.counts() });
     }
     sets::check(session)?;
+    let pass = Instant::now();
     let tallies = pass::run(session, reporter, stop);
+    let item_seconds = pass.elapsed().as_secs_f64();
     // Hashes are worth keeping whatever became of the run.
     digests.save()?;
     let tallies = tallies?;
@@ -59,7 +61,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         (report, stopped) = sets::run(session, reporter, stop)?;
     }
     let seconds = start.elapsed().as_secs_f64();
-    reporter.report(&Event::Finished { stages: stages.clone(), seconds, stopped });
+    reporter.report(&Event::Finished { stages: stages.clone(), seconds, item_seconds, stopped });
     Ok(Finish { stopped, failed, stages, report })
 }
 

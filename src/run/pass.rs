@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Every channel is bounded, so memory does not grow with the data set or with the length of a clip, and whoever is ahead
-//! waits. A stop (signal, too many failures, an error) ends the feeder; everything downstream drains, and the writer
-//! publishes what is finished.
+//! waits. A stop (signal, too many failures, an error) ends the feeder; everything downstream drains, for `run.drain` seconds at most, and
+//! the writer publishes what is finished.
 //!
 //! `run.jobs` lanes work at the same time, by default one a core. A lane and its worker take turns, and on a CPU a lane encodes its own
 //! pictures on its own thread, so that no core idles while clips are left and none has two to serve.
@@ -31,9 +31,15 @@ use crate::run::encode::{self, ToEncoder};
 use crate::run::kept::KeptPictures;
 use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
 use crate::session::Session;
+use crate::store::attempts::Attempts;
+use crate::trace;
+use crate::worker::Drain;
 
 /// Finished values that may wait for the writer.
 const WRITER_QUEUE: usize = 64;
+
+/// What the writer does in less time is not traced.
+const WORTH_A_LINE: Duration = Duration::from_millis(1);
 
 /// Runs every item stage in one pass over the clips.
 pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Vec<Tally>> {
@@ -42,7 +48,9 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     let kept = kept_pictures(session, reporter)?;
     let settings = session.worker_settings();
     let kept = kept.as_ref();
-    let context = Context { items, plans, science, digests, work, kept, settings: &settings, reporter };
+    let drain = Drain::new(stop, Duration::from_secs_f64(config.run.drain));
+    let (settings, drain, trace) = (&settings, &drain, session.trace.as_ref());
+    let context = Context { items, plans, science, digests, work, kept, settings, reporter, drain, trace };
     let stale = |plan: &StagePlan| plan.shards.iter().any(|s| s.stale.is_some());
     let due = |plan: &StagePlan| {
         plan.shards.iter().flat_map(|s| s.stale.iter().flatten()).any(|state| matches!(state, ItemState::Due(_)))
@@ -79,11 +87,12 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
             feed(plans, &task_out, &feed_writer, stop);
             Ok(())
         }));
-        for _ in 0..jobs {
+        for lane in 1..=jobs {
             let (tasks, to_writer) = (task_in.clone(), to_writer.clone());
-            let embedder = encoding.map(|encoding| Embedder::new(encoding, to_encoder.clone()));
+            let traced = trace.map(|trace| (trace, lane));
+            let embedder = encoding.map(|encoding| Embedder::new(encoding, to_encoder.clone(), traced));
             threads.push(scope.spawn(move || {
-                let outcome = run_lane(Lane::new(context, to_writer, embedder), &tasks, stop);
+                let outcome = run_lane(Lane::new(lane, context, to_writer, embedder), &tasks, stop);
                 if let Some(encoding) = encoding {
                     encoding.rest();
                 }
@@ -138,7 +147,7 @@ fn run_lane(mut lane: Lane<'_>, tasks: &Receiver<Task>, stop: &AtomicBool) -> Re
 /// The other lanes finish what they have begun.
 fn give_up(ended: Ended, stop: &AtomicBool) -> Result<()> {
     match ended {
-        Ended::Disconnected => Ok(()),
+        Ended::Disconnected | Ended::Drained => Ok(()),
         Ended::Failed(error) => {
             stop.store(true, Ordering::Relaxed);
             Err(error)
@@ -193,7 +202,7 @@ fn feed(plans: &[StagePlan], tasks: &Sender<Task>, to_writer: &Sender<ToWriter>,
     for shard in 0..shard_count {
         let range = plans[0].shards[shard].items.clone();
         for (position, plan) in plans.iter().enumerate() {
-            if plan.shards[shard].stale.is_some() && to_writer.send((position, WriterMessage::Begin(shard))).is_err() {
+            if plan.shards[shard].is_taken_up() && to_writer.send((position, WriterMessage::Begin(shard))).is_err() {
                 return;
             }
         }
@@ -206,7 +215,7 @@ fn feed(plans: &[StagePlan], tasks: &Sender<Task>, to_writer: &Sender<ToWriter>,
                 .enumerate()
                 .filter_map(|(position, plan)| match plan.shards[shard].stale.as_ref()?.get(item - range.start)? {
                     ItemState::Due(reason) => Some((position, reason.clone())),
-                    ItemState::Known(_) => None,
+                    ItemState::LeftOut | ItemState::Known(_) => None,
                 })
                 .collect();
             if !due.is_empty() && tasks.send(Task { item, due }).is_err() {
@@ -224,15 +233,27 @@ fn write(
     session: &Session,
     stop: &AtomicBool,
 ) -> Result<()> {
-    let Session { config, digests, .. } = session;
+    let Session { config, dataset, digests, work, .. } = session;
     let publish_every = Duration::from_secs_f64(config.run.publish_every);
     let (mut digests_saved, mut pause) = (Instant::now(), publish_every);
-    loop {
+    let mut attempts = Attempts::load(&work.attempts());
+    let outcome = loop {
         match inbox.recv_timeout(Duration::from_millis(200)) {
             Ok((stage, WriterMessage::Begin(shard))) => writers[stage].begin(shard)?,
-            Ok((stage, WriterMessage::Finished(finished))) => writers[stage].take(finished)?,
+            Ok((stage, WriterMessage::Finished(finished))) => {
+                if finished.is_failure() {
+                    attempts.count(&dataset.items[finished.item].id, finished.key);
+                }
+                let begin = Instant::now();
+                writers[stage].take(finished)?;
+                // What only lies in memory is not worth a line.
+                if let Some(trace) = session.trace.as_ref().filter(|_| begin.elapsed() > WORTH_A_LINE) {
+                    trace.span(trace::WRITER, "publish", begin, writers[stage].id());
+                    trace.count("waiting for the writer", inbox.len());
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Disconnected) => break Ok(()),
         }
         // Every stage, since the one that is ahead may be waiting for nothing more.
         for writer in writers.iter_mut() {
@@ -242,13 +263,16 @@ fn write(
             // Hashes are hours of reading on a large data set; a large cache is saved less often, to stay below 5 % of the time.
             let start = Instant::now();
             digests.save()?;
+            attempts.save()?;
             pause = publish_every.max(start.elapsed() * 20);
             digests_saved = Instant::now();
         }
         let failed: usize = writers.iter().map(|w| w.tally.failed).sum();
         let limit = config.run.max_failures;
-        if limit >= 0 && failed as i64 > limit && !stop.load(Ordering::Relaxed) {
-            return Err(Error::TooManyFailures { failed, limit });
+        if limit.is_passed(failed, dataset.items.len()) && !stop.load(Ordering::Relaxed) {
+            break Err(Error::TooManyFailures { failed, limit });
         }
-    }
+    };
+    attempts.save()?;
+    outcome
 }

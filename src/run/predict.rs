@@ -10,7 +10,7 @@ use discover::Dataset;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::Config;
+use crate::config::{Config, FailureLimit};
 use crate::error::{Error, IoContext, Result};
 use crate::events::{Event, Reporter};
 use crate::key::differences;
@@ -139,7 +139,7 @@ pub fn predict(
         let folder = tempfile::tempdir().at("create a folder in", &std::env::temp_dir())?;
         let mut config = config.clone();
         config.work = Some(folder.path().to_path_buf());
-        config.run.max_failures = -1;
+        config.run.max_failures = FailureLimit::Never;
         let items: Vec<Item> = named.iter().filter_map(|named| named.clip.as_ref().ok()).cloned().collect();
         let mut verdicts = Vec::new();
         for system in systems {

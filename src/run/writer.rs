@@ -48,6 +48,13 @@ pub struct Finished {
     pub outcome: Outcome,
 }
 
+impl Finished {
+    /// Whether it was tried and failed.
+    pub fn is_failure(&self) -> bool {
+        matches!(self.outcome, Outcome::Computed(Err(_)))
+    }
+}
+
 /// What the writer is told.
 #[derive(Debug)]
 pub enum WriterMessage {
@@ -151,6 +158,11 @@ impl<'a> StageWriter<'a> {
         }
     }
 
+    /// The stage.
+    pub fn id(&self) -> &'static str {
+        self.plan.decl.id
+    }
+
     /// Starts a stale shard: what the plan knows of it is in place, and if that is all, it is published at once.
     pub fn begin(&mut self, shard: usize) -> Result<()> {
         let Some(states) = &self.plan.shards[shard].stale else { return Ok(()) };
@@ -158,7 +170,7 @@ impl<'a> StageWriter<'a> {
             .iter()
             .map(|state| match state {
                 ItemState::Known(at) => self.stored(*at),
-                ItemState::Due(_) => Slot::Open,
+                ItemState::Due(_) | ItemState::LeftOut => Slot::Open,
             })
             .collect();
         self.open.insert(shard, slots);

@@ -96,6 +96,9 @@ impl Record {
 type Name = u128;
 
 fn name_of(path: &Path) -> Name {
+    // However a data set is named, from whatever folder: a file is one file.
+    let absolute = std::path::absolute(path);
+    let path = absolute.as_deref().unwrap_or(path);
     let digest = blake3::hash(path.as_os_str().as_encoded_bytes());
     Name::from_le_bytes(*digest.as_bytes().first_chunk().expect("32 bytes"))
 }

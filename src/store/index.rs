@@ -77,9 +77,9 @@ impl IndexedFile {
         })
     }
 
-    /// Whether a failed item in it deserves another try.
-    pub fn has_transient_failure(&self) -> bool {
-        self.items.iter().any(|item| item.failed.as_ref().is_some_and(|(cause, _)| cause.is_transient()))
+    /// Why its failed items failed.
+    pub fn failures(&self) -> impl Iterator<Item = Cause> {
+        self.items.iter().filter_map(|item| item.failed.as_ref().map(|(cause, _)| *cause))
     }
 
     /// Size in bytes.

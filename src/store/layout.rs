@@ -44,9 +44,19 @@ impl WorkDir {
         self.state().join("digests")
     }
 
+    /// How often what failed was tried.
+    pub fn attempts(&self) -> PathBuf {
+        self.state().join("attempts")
+    }
+
     /// Where a stage that trains keeps how far it is.
     pub fn checkpoint(&self, stage: &str) -> PathBuf {
         self.state().join("checkpoints").join(stage)
+    }
+
+    /// What was submitted to Slurm.
+    pub fn slurm(&self) -> PathBuf {
+        self.state().join("slurm")
     }
 
     /// The records of the runs.

@@ -10,6 +10,7 @@
 //!     parts/STAGE/*.h5                 shards in the making, and superseded shards    (index)
 //!     index/STAGE                      a cache of what shards and parts say           (index)
 //!     digests                          a cache of the media files' BLAKE3             (digests)
+//!     attempts                         how often what failed was tried                (attempts)
 //!     runs/*.jsonl                     what each run did
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! - A row leaves the store only by `gc`, or when a published shard holds the same key.
 //! - There is no lock: two writers of one shard produce the same bytes, so a duplicate is harmless.
 
+pub mod attempts;
 pub mod digests;
 pub mod index;
 pub mod layout;

@@ -59,13 +59,19 @@ impl Products {
         if stored.preimage != *preimage {
             return State::Changed(differences(&stored.preimage, preimage));
         }
-        for (name, digest) in &stored.products {
-            match std::fs::read(self.folder.join(name)) {
-                Ok(bytes) if blake3::hash(&bytes).to_hex().as_str() == digest => {}
-                _ => return State::Damaged(name.clone()),
-            }
-        }
-        State::Current
+        self.damaged_of(&stored).map_or(State::Current, State::Damaged)
+    }
+
+    /// The first product that is missing or has other bytes than were published.
+    pub fn damaged(&self) -> Option<String> {
+        self.damaged_of(&self.read_key()?)
+    }
+
+    fn damaged_of(&self, stored: &KeyFile) -> Option<String> {
+        let is_good = |name: &str, digest: &str| {
+            std::fs::read(self.folder.join(name)).is_ok_and(|bytes| blake3::hash(&bytes).to_hex().as_str() == digest)
+        };
+        stored.products.iter().find(|(name, digest)| !is_good(name, digest)).map(|(name, _)| name.clone())
     }
 
     fn read_key(&self) -> Option<KeyFile> {

@@ -174,7 +174,11 @@ impl Reporter for Human {
                     state.say(&format!("  {}", state.progress_line()));
                 }
             }
-            Event::Shard { .. } | Event::Part { .. } => {}
+            Event::Started { .. } | Event::Shard { .. } | Event::Part { .. } => {}
+            Event::Draining { seconds } => state.say(&format!(
+                "stopping: what has begun is finished, for {} at most (Ctrl-C once more ends at once)",
+                duration(*seconds)
+            )),
             Event::Warning { message } => state.say(&format!("warning: {message}")),
             Event::Training { stage, progress } => {
                 state.show(stage, training_position(progress), &training_words(progress), self.every);
@@ -188,7 +192,7 @@ impl Reporter for Human {
                 let how = if *reused { "up to date: " } else { "" };
                 state.say(&format!("  {stage:<15} {how}{summary}"));
             }
-            Event::Finished { stages, seconds, stopped } => {
+            Event::Finished { stages, seconds, stopped, .. } => {
                 state.clear_bars();
                 let mut lines = Vec::new();
                 for end in stages {

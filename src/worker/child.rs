@@ -7,12 +7,14 @@ use std::io::{self, BufReader, BufWriter, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use contract::{Cause, Failure};
 
 use crate::error::{Error, Result};
+use crate::worker::limits::{Drain, Patient};
 use crate::worker::protocol::{Hello, Reply, Request, Settings, receive, send};
 
 /// Names another worker than the one beside this program.
@@ -24,8 +26,14 @@ const NAME: &str = "pipeline-media";
 /// How often a worker is started that is ended by a signal before it is ready.
 const STARTS: u32 = 3;
 
+/// How long one may take to start: it loads libav, perhaps over a network.
+const START: Duration = Duration::from_mins(2);
+
 /// How the death of a process that was killed begins.
 const SIGNAL: &str = "signal";
+
+/// What Rust says before it ends a program that asked for more memory than it may have.
+const NO_MEMORY: &str = "memory allocation of";
 
 /// How much of a worker's last words is kept.
 const LAST_WORDS: usize = 4096;
@@ -35,48 +43,82 @@ const LAST_WORDS: usize = 4096;
 const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "268435456")];
 
 /// A worker process.
-pub struct MediaWorker {
+pub struct MediaWorker<'a> {
     process: Child,
     to: BufWriter<ChildStdin>,
-    from: BufReader<ChildStdout>,
+    from: BufReader<Patient<'a>>,
     words: Option<JoinHandle<Vec<u8>>>,
 }
 
 /// How a worker ended that should not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Death {
+    /// Of what.
+    pub of: DeathOf,
     /// In plain words, e.g. `signal 11`.
     pub how: String,
     /// The last line that it wrote to its standard error; empty where it wrote nothing.
     pub words: String,
 }
 
+/// What a worker died of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeathOf {
+    /// Whatever it was given, or somebody from outside.
+    Anything,
+    /// It took longer than it may.
+    Time,
+    /// It asked for more memory than it may have.
+    Memory,
+    /// The run was asked to end and waits no longer.
+    EndOfRun,
+}
+
 impl Death {
     /// The failure of the item that it died on.
     pub fn failure(&self) -> Failure {
-        Failure::new(Cause::Crashed, format!("the process that decoded it died, twice ({})", self.how))
+        match self.of {
+            DeathOf::Time => Failure::new(
+                Cause::Timeout,
+                format!(
+                    "it was not decoded in time: {}; run.clip_timeout and run.clip_timeout_per_second allow more",
+                    self.how
+                ),
+            ),
+            DeathOf::Memory => Failure::new(
+                Cause::TooLarge,
+                format!("decoding it takes more memory than run.worker_memory allows ({})", self.words),
+            ),
+            DeathOf::Anything | DeathOf::EndOfRun => {
+                Failure::new(Cause::Crashed, format!("the process that decoded it died, twice ({})", self.how))
+            }
+        }
     }
 }
 
-impl MediaWorker {
+impl<'a> MediaWorker<'a> {
     /// Starts a worker and waits until it is ready. One that is ended from outside before it is gets a successor: whoever asks all
     /// processes of a run to end may meet one that does not yet ignore it.
-    pub fn start(settings: &Settings) -> Result<MediaWorker> {
-        let program = find()?;
+    pub fn start(settings: &Settings, drain: &'a Drain<'a>) -> Result<MediaWorker<'a>> {
+        Self::start_program(&find()?, settings, drain)
+    }
+
+    /// [`MediaWorker::start`] of this program.
+    pub fn start_program(program: &Path, settings: &Settings, drain: &'a Drain<'a>) -> Result<MediaWorker<'a>> {
         let mut starts = 1;
         loop {
-            match Self::start_once(&program, settings)? {
+            match Self::start_once(program, settings, drain)? {
                 Ok(worker) => return Ok(worker),
                 Err(death) if starts < STARTS && death.how.starts_with(SIGNAL) => starts += 1,
                 Err(death) => {
                     let message = format!("it ended at once ({}) {}", death.how, death.words).trim_end().to_string();
-                    return Err(Error::Worker { path: program, message });
+                    return Err(Error::Worker { path: program.to_path_buf(), message });
                 }
             }
         }
     }
 
-    fn start_once(program: &Path, settings: &Settings) -> Result<Result<MediaWorker, Death>> {
+    fn start_once(program: &Path, settings: &Settings, drain: &'a Drain<'a>) -> Result<Result<MediaWorker<'a>, Death>> {
         let fail = |message: String| Error::Worker { path: program.to_path_buf(), message };
         let mut process = Command::new(program)
             .stdin(Stdio::piped())
@@ -94,9 +136,10 @@ impl MediaWorker {
         let mut worker = MediaWorker {
             process,
             to: BufWriter::new(stdin),
-            from: BufReader::with_capacity(1 << 16, stdout),
+            from: BufReader::with_capacity(1 << 16, Patient::new(stdout, drain)),
             words: Some(std::thread::spawn(move || last_words(stderr))),
         };
+        worker.allow(START);
         let hello = match worker.receive(&mut Vec::new()) {
             Ok(hello) => hello,
             Err(death) => return Ok(Err(death)),
@@ -121,6 +164,16 @@ impl MediaWorker {
         send(&mut self.to, request, &[]).map_err(|_| self.bury())
     }
 
+    /// From here on it may take this long, all waiting for it taken together.
+    pub fn allow(&mut self, time: Duration) {
+        self.from.get_mut().allow(time);
+    }
+
+    /// And this much longer.
+    pub fn allow_more(&mut self, time: Duration) {
+        self.from.get_mut().allow_more(time);
+    }
+
     /// Waits for the next reply; `bulk` becomes what came with it.
     pub fn receive(&mut self, bulk: &mut Vec<u8>) -> Result<Reply, Death> {
         match receive(&mut self.from, bulk) {
@@ -128,13 +181,26 @@ impl MediaWorker {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(self.replace("it said what nobody understands"))
             }
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(self.end_late()),
             Ok(None) | Err(_) => Err(self.bury()),
         }
     }
 
     /// Ends a worker that went wrong in its own way.
     pub fn replace(&mut self, how: &str) -> Death {
-        Death { how: how.to_string(), ..self.bury() }
+        Death { of: DeathOf::Anything, how: how.to_string(), ..self.bury() }
+    }
+
+    /// Ends a worker that has had its time.
+    fn end_late(&mut self) -> Death {
+        let (of, how) = if self.from.get_ref().drain.is_over() {
+            (DeathOf::EndOfRun, "the run was asked to end")
+        } else {
+            (DeathOf::Time, "it was waited for as long as it may take")
+        };
+        // It does nothing that would be missed, and need not be asked twice.
+        let _ = self.process.kill();
+        Death { of, how: how.to_string(), ..self.bury() }
     }
 
     /// Ends the process, if it has not ended, and says how it did.
@@ -146,12 +212,20 @@ impl MediaWorker {
         };
         let words = self.words.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         let words = String::from_utf8_lossy(&words);
-        let words = words.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_string();
-        Death { how: status.map_or_else(|| "it closed its output".to_string(), told), words }
+        // Rust may say more behind it.
+        let no_memory = words.lines().find(|line| line.contains(NO_MEMORY));
+        let of = match status.and_then(|status| status.signal()) {
+            Some(signal_hook::consts::SIGXCPU) => DeathOf::Time,
+            _ if no_memory.is_some() => DeathOf::Memory,
+            _ => DeathOf::Anything,
+        };
+        let last = || words.lines().rfind(|line| !line.trim().is_empty());
+        let words = no_memory.or_else(last).unwrap_or_default().trim().to_string();
+        Death { of, how: status.map_or_else(|| "it closed its output".to_string(), told), words }
     }
 }
 
-impl Drop for MediaWorker {
+impl Drop for MediaWorker<'_> {
     fn drop(&mut self) {
         // It holds nothing that would be missed, and may be in the middle of an hour of video.
         let _ = self.process.kill();

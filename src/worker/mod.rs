@@ -15,12 +15,15 @@
 //! |---|---|
 //! | [`protocol`] | what the two say to each other, and how it is framed |
 //! | [`child`] | the runner's end: start, ask, hear, and find out how it died |
+//! | [`limits`] | how much time and memory it may take |
 //! | [`incoming`] | rows that arrive in pieces |
 //! | `src/bin/pipeline-media` | the worker's end, outside of this library, which therefore names no function of libav |
 
 pub mod child;
 pub mod incoming;
+pub mod limits;
 pub mod protocol;
 
-pub use child::{Death, MediaWorker};
+pub use child::{Death, DeathOf, MediaWorker};
+pub use limits::{Drain, Limits};
 pub use protocol::Settings;

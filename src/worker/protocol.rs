@@ -7,9 +7,10 @@
 //! runner  Open { path, hash }                         a file, held open (and in memory) until the next `Make` is answered
 //! worker  Opened(digest, or why not)
 //! runner  Make(what)                                  may be sent with `Open`, when nothing depends on the digest
-//! worker  Picture*, (StartOver, Picture*)?, Pictures(outcome)     if pictures were wanted and the file was opened
+//! worker  Length?, Picture*, (StartOver, Picture*)?, Pictures(outcome)     if pictures were wanted and the file was opened
 //! worker  Column*, Piece*, Sound(outcome)                         if the log-mel was wanted and the file was opened
 //!
+//! runner  Decoders(names) ── worker  Decoders(which there are)
 //! runner  Sample(path) ── worker  Sample(bytes)       one small picture, for the report
 //! ```
 //!
@@ -23,9 +24,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::key::Content;
+use crate::worker::limits::Limits;
 
 /// Version of the protocol: changed with every change to the messages, since both programs are made together but may be installed apart.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// More than any message without its bulk; a larger length is no message.
 const LONGEST_MESSAGE: u32 = 1 << 24;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub log_mel: Option<log_mel::Params>,
     /// How the encoder wants its pictures, where there is one.
     pub encode_clip: Option<encode_clip::Recipe>,
+    /// What a file may take.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -108,6 +112,8 @@ pub enum Request {
     },
     /// Make this of it.
     Make(Wanted),
+    /// Whether there are decoders of these names.
+    Decoders(Vec<String>),
     /// The small picture that stands for a clip, as JPEG.
     Sample {
         /// The bytes of its path.
@@ -124,6 +130,8 @@ pub enum Reply {
     Hello(Hello),
     /// Answers [`Request::Open`]: the BLAKE3 of the content if it was asked for.
     Opened(Result<Option<Content>, Failure>),
+    /// How many seconds of pictures the file's packets promise: it may take as much longer.
+    Length(f64),
     /// A picture. Its bulk: `file` bytes of a picture file, then the window `[S][S][3]`, each only where it was wanted.
     Picture {
         /// Which.
@@ -145,6 +153,8 @@ pub enum Reply {
     Piece,
     /// The log-mel is complete: its rows.
     Sound(Result<usize, Failure>),
+    /// Answers [`Request::Decoders`], in its order.
+    Decoders(Vec<bool>),
     /// Answers [`Request::Sample`]. Its bulk: the JPEG; nothing where the clip gives no picture.
     Sample,
 }
@@ -285,6 +295,7 @@ mod tests {
             },
             log_mel: Some(log_mel),
             encode_clip: None,
+            limits: Limits { seconds: 0.1 + 0.2, per_second: 1.0 / 3.0, address_space: 1 << 40 },
         };
         assert_eq!(Settings::from_text(&settings.to_text()).expect("own text"), settings);
     }

@@ -181,7 +181,7 @@ fn what_is_unknown_missing_or_no_number_is_told_and_recorded() {
         assert!(said.stdout.contains(&part), "{part} in\n{}", said.stdout);
     }
     let failures = lab.pipeline(&[&["failures"][..], &THERE].concat()).ended(0).stdout;
-    assert_eq!(failures.lines().count(), 3, "{failures}");
+    assert_eq!(failures.lines().filter(|line| line.starts_with("encode-clip")).count(), 3, "{failures}");
     // The next run finds them recorded and does not try again; another cut of the store copies.
     for set in ["store.shard_size=4", "store.shard_size=5", "store.shard_size=4"] {
         let run = [&["run", "encode-clip", "--json", "--set", set][..], &THERE].concat();

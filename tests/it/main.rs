@@ -4,10 +4,14 @@
 //! |---|---|
 //! | `lab` | a small data set in a folder of its own, and the binary on it |
 //! | `architecture` | who may depend on whom, and what every crate must have |
+//! | `choosing` | taking up a part of the work, and what a plan says of it |
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
 //! | `exchange` | features out of one work directory and into another |
+//! | `failing` | failures as data: how often tried, what is tried again, when a run stops for them |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
+//! | `limits` | what a file may take, and how a run ends when it is asked to |
+//! | `slurm` | jobs of a real Slurm: kills, requeues, lost nodes, preemption |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
 //! | `systems` | training, judging, and what is refused |
 //! | `tau` | the ready configuration for TAU 2021 |
@@ -18,13 +22,17 @@
 
 mod architecture;
 mod bench;
+mod choosing;
 mod commands;
 mod exchange;
+mod failing;
 mod fetching;
 mod keys;
 mod lab;
+mod limits;
 mod media;
 mod server;
+mod slurm;
 mod survival;
 mod systems;
 mod tau;

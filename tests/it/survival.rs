@@ -97,11 +97,11 @@ fn r02_truncated_and_flipped_shards_are_rebuilt() {
     let at = bytes.len() / 2;
     bytes[at] ^= 0x10;
     std::fs::write(&flipped, &bytes).unwrap();
-    let said = lab.pipeline(&["verify"]).ended(1);
+    let said = lab.pipeline(&["verify", "--read-data"]).ended(1);
     assert!(said.stdout.contains("damaged"), "{}", said.stdout);
     lab.run(&STAGES);
     assert_eq!(lab.shards(), before);
-    lab.pipeline(&["verify"]).ended(0);
+    lab.pipeline(&["verify", "--read-data"]).ended(0);
 }
 
 /// R2 for pictures: a picture with other bytes is found by `verify` and made again.
@@ -112,7 +112,7 @@ fn r02_damaged_pictures_are_rebuilt() {
     let picture = lab.path("work/extract-frames/tram-tram-lisbon-2-1-02.png");
     let good = std::fs::read(&picture).unwrap();
     std::fs::write(&picture, &good[..good.len() - 9]).unwrap();
-    lab.pipeline(&["verify"]).ended(1);
+    lab.pipeline(&["verify", "--read-data"]).ended(1);
     assert_eq!(lab.run(&["extract-frames"]).computed("extract-frames"), 1);
     assert_eq!(std::fs::read(&picture).unwrap(), good);
 }

@@ -58,7 +58,7 @@ fn predict_says_which_clip_failed_and_refuses_other_features() {
 fn every_labelled_clip_is_predicted_and_what_is_left_out_is_listed() {
     let lab = Lab::new();
     std::fs::write(lab.clip("park", 0, "mp4"), b"not a video").unwrap();
-    lab.pipeline(&["run", "linear-probe"]).ended(4);
+    lab.pipeline(&["run", "linear-probe", "--set", "run.max_class_loss=0.34"]).ended(4);
     let read = |name: &str| std::fs::read_to_string(lab.path("work/linear-probe").join(name)).unwrap();
     assert_eq!(read("predictions.csv").lines().count(), CLIPS, "a header and a row for each of the others");
     let left_out = read("left-out.csv");

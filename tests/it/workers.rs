@@ -12,8 +12,8 @@ const STAGES: [&str; 3] = ["extract-frames", "log-mel", "encode-clip"];
 /// Names the executable that the runner starts.
 const WORKER: &str = "PIPELINE_MEDIA_WORKER";
 
-/// Names a part of a path that a worker dies of.
-const DIES_OF: &str = "PIPELINE_MEDIA_DIES_OF";
+/// Names a fault and a part of the paths that it strikes at.
+pub(crate) const FAULT: &str = "PIPELINE_MEDIA_FAULT";
 
 fn worker() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_pipeline-media"))
@@ -72,7 +72,7 @@ fn a_worker_that_is_killed_once_costs_nothing() {
     // The first dies of the third clip, the second finds it good.
     let flag = lab.path("died");
     let body = format!(
-        "test -e {flag} && exec {worker}\n: > {flag}\nexec env {DIES_OF}=park-lisbon-2 {worker}",
+        "test -e {flag} && exec {worker}\n: > {flag}\nexec env {FAULT}=die:park-lisbon-2 {worker}",
         flag = flag.display(),
         worker = worker().display()
     );
@@ -94,7 +94,7 @@ fn a_file_that_kills_every_worker_costs_its_own_values() {
         let mut all = vec!["run"];
         all.extend(STAGES);
         all.extend(args);
-        Said::new(&lab.command(&all).env(DIES_OF, deadly).output().unwrap())
+        Said::new(&lab.command(&all).env(FAULT, format!("die:{deadly}")).output().unwrap())
     };
     // Only the video is deadly: the sound of the clip is its own file.
     let said = run("tram-lisbon-1-1.mp4", &["--json"]).ended(4);
@@ -131,7 +131,7 @@ fn a_video_with_its_own_sound_is_read_once() {
 }
 
 /// The children of a process, by name.
-fn children(process: u32, name: &str) -> Vec<u32> {
+pub(crate) fn children(process: u32, name: &str) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
@@ -151,7 +151,7 @@ fn is_alive(process: u32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, tail)| !tail.trim_start().starts_with('Z'))
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
@@ -160,7 +160,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Enough clips that a run is not done before it is found at work.
-fn more_clips(lab: &Lab) {
+pub(crate) fn more_clips(lab: &Lab) {
     for copy in 0..20 {
         copy_folder(&lab.path("clips/park"), &lab.path(&format!("clips/park{copy}")));
     }

@@ -11,6 +11,8 @@ use media::{MediaFile, Outcome, Video};
 use pipeline::worker::Settings;
 use pipeline::worker::protocol::{ColumnHead, PIECE, Reply, Wanted, send};
 
+use crate::limits::CpuTime;
+
 /// The stages, planned once, with their scratch memory.
 pub(crate) struct Maker {
     frames: FrameSpec,
@@ -41,12 +43,16 @@ impl Maker {
         &mut self,
         file: &MediaFile,
         wanted: Wanted,
+        cpu: &mut CpuTime,
         output: &mut impl Write,
     ) -> io::Result<Result<(), Failure>> {
         let mut video = match Video::open_file(file) {
             Ok(video) => video,
             Err(error) => return Ok(Err(Failure::from_error(&error))),
         };
+        let length = video.timeline().seconds();
+        cpu.lasts(length);
+        send(output, &Reply::Length(length), &[])?;
         loop {
             let picks = match extract_frames::select(video.timeline(), &self.frames) {
                 Ok(picks) => picks,

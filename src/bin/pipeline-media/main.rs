@@ -2,7 +2,9 @@
 //! (`pipeline::worker`). It is a program of its own because it may die of what it reads, and because loading libav takes time.
 
 mod bench;
+mod fault;
 mod files;
+mod limits;
 mod sample;
 mod serve;
 

@@ -10,11 +10,10 @@ use media::MediaFile;
 use pipeline::worker::Settings;
 use pipeline::worker::protocol::{Hello, Reply, Request, Wanted, receive, send};
 
+use crate::fault::Fault;
 use crate::files::Maker;
+use crate::limits::CpuTime;
 use crate::sample::small_picture;
-
-/// Names a part of a path: a worker dies of files that have it. So it can be tested what that costs.
-const DIES_OF: &str = "PIPELINE_MEDIA_DIES_OF";
 
 /// Serves until the input ends. An error is one of the two pipes, or a runner that says what is not in the protocol.
 pub(crate) fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Result<()> {
@@ -22,17 +21,19 @@ pub(crate) fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Resul
     let mut bulk = Vec::new();
     let Some(Request::Settings(text)) = receive(input, &mut bulk)? else { return Ok(()) };
     let settings = Settings::from_text(&text).map_err(io::Error::other)?;
+    crate::limits::limit_memory(settings.limits.address_space);
     let mut maker = Maker::new(&settings).map_err(io::Error::other)?;
-    let deadly = std::env::var(DIES_OF).ok().filter(|part| !part.is_empty());
+    let mut cpu = CpuTime::new(settings.limits);
+    let fault = Fault::asked_for();
     let mut opened: Option<MediaFile> = None;
-    let mut dies = false;
+    let mut strikes = false;
     while let Some(request) = receive(input, &mut bulk)? {
         match request {
             Request::Settings(_) => return Err(io::Error::other("settings come once")),
             Request::Open { path, hash } => {
                 let path = Path::new(OsStr::from_bytes(&path));
-                dies = deadly.as_ref().is_some_and(|part| path.to_string_lossy().contains(part.as_str()));
-                let outcome = open(path, hash);
+                strikes = fault.as_ref().is_some_and(|fault| fault.is_for(path));
+                let outcome = open(path, hash, &mut cpu);
                 let (file, reply) = match outcome {
                     Ok((file, digest)) => (Some(file), Ok(digest)),
                     Err(failure) => (None, Err(failure)),
@@ -41,12 +42,16 @@ pub(crate) fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Resul
                 send(output, &Reply::Opened(reply), &[])?;
             }
             Request::Make(wanted) => {
-                if dies && wanted != Wanted::default() {
-                    std::process::abort();
+                if let Some(fault) = fault.as_ref().filter(|_| strikes && wanted != Wanted::default()) {
+                    fault.strike();
                 }
                 if let Some(file) = opened.take() {
-                    make(&mut maker, &file, wanted, output)?;
+                    make(&mut maker, &file, wanted, &mut cpu, output)?;
                 }
+            }
+            Request::Decoders(names) => {
+                let there = names.iter().map(|name| media::has_decoder(name)).collect();
+                send(output, &Reply::Decoders(there), &[])?;
             }
             Request::Sample { path, width } => {
                 let picture = small_picture(Path::new(OsStr::from_bytes(&path)), maker.frames(), width);
@@ -58,7 +63,9 @@ pub(crate) fn serve(input: &mut impl Read, output: &mut impl Write) -> io::Resul
 }
 
 /// Opens a file and, if asked, hashes it: what is decoded from it afterwards are the bytes that were hashed.
-fn open(path: &Path, hash: bool) -> Result<(MediaFile, Option<[u8; 32]>), Failure> {
+fn open(path: &Path, hash: bool, cpu: &mut CpuTime) -> Result<(MediaFile, Option<[u8; 32]>), Failure> {
+    // A file that cannot be looked at cannot be read either, which says why.
+    cpu.begin(std::fs::metadata(path).map_or(0, |file| file.len()));
     let file = MediaFile::read(path).map_err(|e| Failure::from_error(&e))?;
     let mut digest = None;
     if hash {
@@ -72,9 +79,15 @@ fn open(path: &Path, hash: bool) -> Result<(MediaFile, Option<[u8; 32]>), Failur
     Ok((file, digest))
 }
 
-fn make(maker: &mut Maker, file: &MediaFile, wanted: Wanted, output: &mut impl Write) -> io::Result<()> {
+fn make(
+    maker: &mut Maker,
+    file: &MediaFile,
+    wanted: Wanted,
+    cpu: &mut CpuTime,
+    output: &mut impl Write,
+) -> io::Result<()> {
     if wanted.pictures() {
-        let outcome = guarded(|| maker.pictures(file, wanted, output))?;
+        let outcome = guarded(|| maker.pictures(file, wanted, cpu, output))?;
         send(output, &Reply::Pictures(outcome), &[])?;
     }
     if wanted.sound {
@@ -95,6 +108,7 @@ fn guarded<T>(work: impl FnOnce() -> io::Result<Result<T, Failure>>) -> io::Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pipeline::worker::Limits;
 
     fn serve_these(requests: &[Request]) -> (io::Result<()>, Vec<Reply>) {
         let mut wire = Vec::new();
@@ -115,6 +129,7 @@ mod tests {
             extract_frames: extract_frames::Params::default(),
             log_mel: Some(log_mel::Params::default()),
             encode_clip: None,
+            limits: Limits { seconds: 60.0, per_second: 4.0, address_space: 0 },
         };
         Request::Settings(settings.to_text())
     }

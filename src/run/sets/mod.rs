@@ -16,6 +16,7 @@ pub mod clips;
 pub mod evaluation;
 pub mod features;
 pub mod fusion;
+pub mod losses;
 pub mod neural;
 pub mod probe;
 pub mod reporting;
@@ -31,10 +32,12 @@ use serde_json::{Value, json};
 use crate::error::{Error, IoContext, Result};
 use crate::events::{Event, Reporter};
 use crate::key::FORMAT;
+use crate::registry;
 use crate::run::sets::system::{Judge, Question, System, SystemStage, Verdicts};
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::products::{Products, State};
+use crate::ui::plural;
 
 /// A set stage of a session.
 pub trait SetStage {
@@ -117,12 +120,45 @@ pub fn standings(session: &Session) -> Result<Vec<Standing>> {
 
 /// Refuses what cannot end well, before any long work starts.
 pub fn check(session: &Session) -> Result<()> {
-    stages(session).iter().try_for_each(|stage| stage.check())
+    let stages = stages(session);
+    for plan in session.plans.iter().filter(|plan| session.part.settled.contains(&plan.decl.id)) {
+        let left_out = plan.counts().left_out;
+        if left_out > 0 && stages.iter().any(|stage| registry::reads(stage.decl(), plan.decl)) {
+            return Err(not_there(plan.decl.id, &format!("{} of it are to be done", plural(left_out, "item"))));
+        }
+    }
+    for stage in stages.iter().filter(|stage| session.part.settled.contains(&stage.decl().id)) {
+        let current = match stage.preimage()? {
+            Some(preimage) => products(session, stage.decl()).state(&preimage) == State::Current,
+            None => false,
+        };
+        let is_read = |other: &Decl| !session.part.settled.contains(&other.id) && registry::reads(other, stage.decl());
+        if !current && stages.iter().any(|other| is_read(other.decl())) {
+            return Err(not_there(stage.decl().id, "its products are missing or out of date"));
+        }
+    }
+    stages.iter().filter(|stage| !session.part.settled.contains(&stage.decl().id)).try_for_each(|stage| stage.check())
+}
+
+/// A stage that the command line takes for done is not.
+fn not_there(stage: &str, why: &str) -> Error {
+    Error::Usage(format!("{stage} is taken for done (--from, --only) and is not: {why}; run it first"))
 }
 
 /// Runs the selected set stages; returns the table of `evaluate`, and whether a stage was stopped.
 pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<(Option<String>, bool)> {
-    for stage in stages(session) {
+    let stages = stages(session);
+    let Some(first) = stages.first() else { return Ok((None, false)) };
+    // What sees the whole data set waits until it is there.
+    let left_out: usize = session.plans.iter().map(|plan| plan.counts().left_out).sum();
+    if left_out > 0 {
+        let message =
+            format!("waits, and so does what follows: {} are left out of this run", plural(left_out, "value"));
+        reporter.report(&Event::Note { stage: first.decl().id, message });
+        return Ok((None, false));
+    }
+    losses::check(session)?;
+    for stage in stages.iter().filter(|stage| !session.part.settled.contains(&stage.decl().id)) {
         let decl = stage.decl();
         if stop.load(Ordering::Relaxed) {
             return Ok((None, true));
@@ -130,7 +166,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         let missing = || Error::Internal(format!("{}: what it reads is not there", decl.id));
         let preimage = stage.preimage()?.ok_or_else(missing)?;
         let products = products(session, decl);
-        let reused = products.state(&preimage) == State::Current;
+        let reused = products.state(&preimage) == State::Current && !session.part.force.contains(&decl.id);
         let summary = if reused {
             "products as stored".to_string()
         } else {
@@ -141,7 +177,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         };
         reporter.report(&Event::SetStage { stage: decl.id, reused, summary });
     }
-    if !session.wants(&evaluate::DECL) {
+    if !session.wants(&evaluate::DECL) || session.part.settled.contains(&evaluate::DECL.id) {
         return Ok((None, false));
     }
     let path = products(session, &evaluate::DECL).path(evaluation::REPORT);

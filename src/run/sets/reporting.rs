@@ -1,5 +1,7 @@
 //! `report`: everything about the systems on one page.
 
+use std::time::Duration;
+
 use contract::Decl;
 use predictions::Protocol;
 use report::{Curve, Failure, Figures, Page, Point, Sample, Section};
@@ -15,6 +17,7 @@ use crate::run::sets::{During, Ended, SetStage, preimage};
 use crate::session::Session;
 use crate::store::index::Index;
 use crate::store::products::Products;
+use crate::worker::Drain;
 
 const ID: &str = report::DECL.id;
 
@@ -155,7 +158,7 @@ impl SetStage for Report<'_> {
         Ok(Some(preimage(&report::DECL, &self.session.science.report, &json!({}), &inputs)))
     }
 
-    fn run(&self, to: &Products, preimage: &Value, _: &During<'_>) -> Result<Ended> {
+    fn run(&self, to: &Products, preimage: &Value, during: &During<'_>) -> Result<Ended> {
         let spec = &self.session.science.report;
         let figures = Figures::read(&self.products(evaluate::DECL.id).read(METRICS)?).map_err(|e| refuse(ID, &e))?;
         let tables: Vec<_> = judged(self.session)
@@ -164,7 +167,8 @@ impl SetStage for Report<'_> {
         let split = &self.session.science.evaluate.split;
         let chosen = report::choose(&tables, split, spec.samples);
         let items = &self.session.dataset.items;
-        let (mut pictures, mut samples) = (Samples::new(self.session), Vec::new());
+        let drain = Drain::new(during.stop, Duration::from_secs_f64(self.session.config.run.drain));
+        let (mut pictures, mut samples) = (Samples::new(self.session, &drain), Vec::new());
         for id in &chosen {
             let picture = match items.iter().position(|item| item.id == *id) {
                 Some(at) => pictures.picture(at)?,

@@ -69,6 +69,25 @@ impl Cause {
         matches!(self, Cause::Unreadable | Cause::Changed | Cause::Timeout)
     }
 
+    /// What it means, in one line for a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Cause::Missing => "the file is not there, or the manifest names none",
+            Cause::Unreadable => {
+                "the file is there but cannot be read: permissions, an error of the disk or the network"
+            }
+            Cause::NoStream => "the file has no pictures, or no sound",
+            Cause::Unsupported => "a container, codec or format that nothing here decodes, or that is encrypted",
+            Cause::Corrupt => "the bytes are not what the container or the codec promises",
+            Cause::TooShort => "too short for a single row",
+            Cause::Changed => "the file changed while it was being read",
+            Cause::Timeout => "decoding it took longer than it may",
+            Cause::Crashed => "the process that decoded it died, twice",
+            Cause::TooLarge => "a picture or a sound larger than it may be, or more memory than a process may have",
+            Cause::Internal => "a defect of this program: please report it",
+        }
+    }
+
     /// The name in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {

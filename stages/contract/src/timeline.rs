@@ -38,3 +38,11 @@ pub struct Timeline {
     /// command builds its filters anew there and loses the picture they held (facts in `extract-frames`).
     pub restarts: Vec<usize>,
 }
+
+impl Timeline {
+    /// When the last frame ends, in seconds; 0 where there is none.
+    pub fn seconds(&self) -> f64 {
+        let end = self.frames.iter().map(|frame| frame.pts.saturating_add(frame.duration)).max();
+        end.map_or(0.0, |end| self.time_base.seconds(end)).max(0.0)
+    }
+}

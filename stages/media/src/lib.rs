@@ -19,7 +19,7 @@ pub mod video;
 
 pub use error::MediaError;
 pub use file::MediaFile;
-pub use libav::{LIBAV, LibavVersions};
+pub use libav::{LIBAV, LibavVersions, has_decoder};
 pub use sound::{sound, sound_of};
 pub use video::{Outcome, Video, VideoInfo};
 

@@ -36,6 +36,12 @@ pub const LIBAV: LibavVersions = LibavVersions {
     swscale: ffmpeg::ffi::LIBSWSCALE_VERSION_MAJOR as u32,
 };
 
+/// Whether this libav has a decoder of this name.
+pub fn has_decoder(name: &str) -> bool {
+    init();
+    ffmpeg::decoder::find_by_name(name).is_some()
+}
+
 /// Silences libav and teaches it the texts of its errors, once per process.
 pub(crate) fn init() {
     static ONCE: Once = Once::new();

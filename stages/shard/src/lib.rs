@@ -57,6 +57,11 @@ pub use merge::merge;
 pub use reader::Shard;
 pub use writer::Writer;
 
+/// Major, minor and release number of the libhdf5 at work.
+pub fn hdf5_version() -> (u8, u8, u8) {
+    hdf5_metno::library_version()
+}
+
 /// What holds for a whole shard. Everything in it must be a function of the inputs: it becomes bytes of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {

@@ -1,0 +1,346 @@
+//! `pipeline slurm submit|status|logs|retry|cancel`
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::cli::{Common, print, print_json};
+use crate::error::{Error, IoContext, Result};
+use crate::plan::Counts;
+use crate::session::Session;
+use crate::slurm::queue::{self, State};
+use crate::slurm::script;
+use crate::slurm::submission::{Asked, Submission};
+use crate::store::publish::publish_bytes;
+use crate::ui::{duration, plural};
+use crate::{exit, registry};
+
+/// Options of `slurm`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Submit a job array over the shards that are due, and a job for the systems behind it
+    Submit(Submit),
+    /// Show how far the latest submission is: tasks, items, rate, time left
+    Status(Status),
+    /// Show the log of a task, or where the logs are
+    Logs(Logs),
+    /// Submit again what is missing, as the latest submission was
+    Retry(Retry),
+    /// Cancel the jobs of the latest submission
+    Cancel(Cancel),
+}
+
+#[derive(Debug, Args)]
+struct Submit {
+    /// Stages to run
+    #[arg(value_name = "STAGE", default_value = "all")]
+    stages: Vec<String>,
+    /// Lines of [slurm.profiles.NAME] over those of [slurm.sbatch]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// A line for the scheduler over those of pipeline.toml, e.g. time=02:00:00; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    sbatch: Vec<String>,
+    /// Only show the scripts
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Status {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Logs {
+    /// The task by its number, or `systems`
+    task: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Retry {
+    /// Another profile than before
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// A line for the scheduler over those of pipeline.toml; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    sbatch: Vec<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
+struct Cancel {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn execute(options: &Options) -> Result<u8> {
+    match &options.command {
+        Command::Submit(options) => {
+            let asked = Asked {
+                stages: options.stages.clone(),
+                profile: options.profile.clone(),
+                sbatch: options.sbatch.clone(),
+                max_array: queue::max_array_size(),
+            };
+            submit(&options.common, &asked, options.dry_run)
+        }
+        Command::Status(options) => status(options),
+        Command::Logs(options) => logs(options),
+        Command::Retry(options) => retry(options),
+        Command::Cancel(options) => cancel(options),
+    }
+}
+
+fn session(common: &Common, stages: &[String]) -> Result<Session> {
+    let config = common.config()?;
+    let keep_frames = config.run.keep_frames || stages.iter().any(|s| s == extract_frames::DECL.id);
+    let selected = registry::select(stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
+    Session::open(config, selected, false)
+}
+
+fn submit(common: &Common, asked: &Asked, dry_run: bool) -> Result<u8> {
+    let session = session(common, &asked.stages)?;
+    let mut submission = Submission::plan(&session, asked)?;
+    let sets_due =
+        submission.has_sets && (!submission.tasks.is_empty() || !super::status::Overview::new(&session)?.is_current());
+    if submission.tasks.is_empty() && !sets_due {
+        print("everything is done: nothing to submit\n")?;
+        return Ok(exit::DONE);
+    }
+    let (array, sets) = (script::array(&submission), script::sets(&submission));
+    if dry_run {
+        if !submission.tasks.is_empty() {
+            print(&format!("{array}\n"))?;
+        }
+        if sets_due {
+            print(&sets)?;
+        }
+        return Ok(exit::WORK_IS_DUE);
+    }
+    submission.write(&session.config)?;
+    if !submission.tasks.is_empty() {
+        let path = submission.folder.join("features.sh");
+        publish_bytes(&path, array.as_bytes())?;
+        submission.array = Some(queue::submit(&path, None)?);
+        // Known from here on, whatever becomes of the job behind it.
+        submission.save()?;
+    }
+    if sets_due {
+        let path = submission.folder.join("systems.sh");
+        publish_bytes(&path, sets.as_bytes())?;
+        submission.sets = Some(queue::submit(&path, submission.array.as_deref())?);
+        submission.save()?;
+    }
+    let mut text = String::new();
+    if let Some(array) = &submission.array {
+        let tasks = plural(submission.tasks.len(), "task");
+        let _ = writeln!(text, "submitted array {array}: {tasks} for {}", plural(submission.items, "item"));
+    }
+    if let Some(sets) = &submission.sets {
+        let after = if submission.array.is_some() { ", which starts when all of them are done" } else { "" };
+        let _ = writeln!(text, "submitted job {sets}: the systems{after}");
+    }
+    let _ = writeln!(text, "scripts, configuration and logs: {}", submission.folder.display());
+    let _ = writeln!(text, "watch it with: pipeline slurm status --work {}", session.work.root().display());
+    print(&text)?;
+    Ok(exit::DONE)
+}
+
+fn latest(common: &Common) -> Result<Submission> {
+    let work = common.config()?.work_dir();
+    Submission::all(&work)?.into_iter().next().ok_or_else(|| {
+        Error::Usage(format!("nothing was submitted for {}: `pipeline slurm submit` does it", work.root().display()))
+    })
+}
+
+fn retry(options: &Retry) -> Result<u8> {
+    let before = latest(&options.common)?;
+    let jobs: Vec<&str> = before.array.iter().chain(&before.sets).map(String::as_str).collect();
+    let alive = queue::states(&jobs)?.into_values().filter(|state| !is_over(&state.state)).count();
+    if alive > 0 {
+        let message = format!(
+            "{} of the latest submission have not ended: `pipeline slurm status` shows them, `pipeline slurm cancel` ends them",
+            plural(alive, "task")
+        );
+        return Err(Error::Usage(message));
+    }
+    let asked = Asked {
+        stages: before.stages,
+        profile: options.profile.clone(),
+        sbatch: options.sbatch.clone(),
+        max_array: queue::max_array_size(),
+    };
+    submit(&options.common, &asked, false)
+}
+
+fn cancel(options: &Cancel) -> Result<u8> {
+    let submission = latest(&options.common)?;
+    let jobs: Vec<&str> = submission.array.iter().chain(&submission.sets).map(String::as_str).collect();
+    queue::cancel(&jobs)?;
+    print(&format!("cancelled {}; what was published is kept\n", jobs.join(", ")))?;
+    Ok(exit::DONE)
+}
+
+fn logs(options: &Logs) -> Result<u8> {
+    let submission = latest(&options.common)?;
+    let Some(task) = &options.task else {
+        print(&format!("{}\n", submission.folder.join("features-TASK.log").display()))?;
+        print(&format!("{}\n", submission.folder.join("systems.log").display()))?;
+        return Ok(exit::DONE);
+    };
+    let name = if task == "systems" { "systems.log".to_string() } else { format!("features-{task}.log") };
+    let path = submission.folder.join(name);
+    print(&std::fs::read_to_string(&path).at("read", &path)?)?;
+    Ok(exit::DONE)
+}
+
+/// Whether a state is an end.
+fn is_over(state: &str) -> bool {
+    const ENDS: [&str; 9] = [
+        "COMPLETED",
+        "FAILED",
+        "CANCELLED",
+        "TIMEOUT",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "BOOT_FAIL",
+        "DEADLINE",
+        "PREEMPTED",
+    ];
+    ENDS.contains(&state)
+}
+
+/// How far a submission is.
+#[derive(Debug, Serialize)]
+struct Progress {
+    submission: String,
+    array: Option<String>,
+    sets: Option<String>,
+    /// Tasks by what Slurm says of them; those that it has forgotten are `done` or `ended` by what they published.
+    tasks: BTreeMap<String, usize>,
+    /// What Slurm says of the job behind the array.
+    sets_state: Option<String>,
+    /// The stages of the array.
+    stages: BTreeMap<&'static str, Counts>,
+    /// Items a second since it was submitted.
+    rate: f64,
+    /// Seconds left at that rate; nothing while none is done.
+    seconds_left: Option<f64>,
+    /// Where tasks are, or why they wait: each reason with its number.
+    places: BTreeMap<String, usize>,
+}
+
+fn status(options: &Status) -> Result<u8> {
+    let submission = latest(&options.common)?;
+    let session = session(&options.common, &submission.stages)?;
+    let jobs: Vec<&str> = submission.array.iter().chain(&submission.sets).map(String::as_str).collect();
+    let states = queue::states(&jobs)?;
+    let progress = Progress::new(&submission, &session, &states);
+    if options.json {
+        print_json(&progress)?;
+    } else {
+        print(&progress.text())?;
+    }
+    Ok(exit::DONE)
+}
+
+impl Progress {
+    fn new(submission: &Submission, session: &Session, states: &BTreeMap<String, State>) -> Progress {
+        let (mut tasks, mut places) = (BTreeMap::new(), BTreeMap::new());
+        let shards = session.plans.iter().map(|plan| plan.shards.len()).max().unwrap_or(0);
+        let is_published = |share: usize| {
+            let range = shards * (share - 1) / submission.shares..shards * share / submission.shares;
+            range.clone().all(|k| session.plans.iter().all(|plan| plan.shards.get(k).is_none_or(|s| s.stale.is_none())))
+        };
+        for task in &submission.tasks {
+            let id = format!("{}_{task}", submission.array.as_deref().unwrap_or_default());
+            let word = match states.get(&id) {
+                Some(state) => {
+                    if !is_over(&state.state) && !state.place.is_empty() {
+                        *places.entry(state.place.clone()).or_default() += 1;
+                    }
+                    state.state.to_lowercase()
+                }
+                None if is_published(*task) => "done".to_string(),
+                None => "ended".to_string(),
+            };
+            *tasks.entry(word).or_default() += 1;
+        }
+        let stages: BTreeMap<&'static str, Counts> =
+            session.plans.iter().map(|plan| (plan.decl.id, plan.counts())).collect();
+        let left = stages.values().map(|counts| counts.due).max().unwrap_or(0);
+        let done = submission.items.saturating_sub(left);
+        let began = submission.name.parse::<f64>().unwrap_or(0.0) / 1e3;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        let rate = done as f64 / (now - began).max(1e-3);
+        Progress {
+            submission: submission.folder.display().to_string(),
+            array: submission.array.clone(),
+            sets: submission.sets.clone(),
+            tasks,
+            sets_state: submission.sets.as_ref().and_then(|id| states.get(id)).map(|state| state.state.to_lowercase()),
+            stages,
+            rate,
+            seconds_left: (done > 0 && left > 0).then(|| left as f64 / rate),
+            places,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(array) = &self.array {
+            let tasks: Vec<String> = self.tasks.iter().map(|(state, n)| format!("{n} {state}")).collect();
+            let _ = writeln!(text, "array {array}: {}", tasks.join(", "));
+        }
+        if let Some(sets) = &self.sets {
+            let _ = writeln!(
+                text,
+                "job {sets}, the systems: {}",
+                self.sets_state.as_deref().unwrap_or("not known to Slurm")
+            );
+        }
+        for (stage, counts) in &self.stages {
+            let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
+            let _ = writeln!(text, "  {stage:<15} {} of {} done{failed}", counts.done + counts.failed, counts.items);
+        }
+        if let Some(left) = self.seconds_left {
+            let _ = writeln!(
+                text,
+                "  {:.1} items/s since it was submitted, {} left at that rate",
+                self.rate,
+                duration(left)
+            );
+        }
+        for (place, n) in &self.places {
+            let _ = writeln!(text, "  {} on or waiting for {place}", plural(*n, "task"));
+        }
+        let ended = |state: &&String| {
+            ["failed", "timeout", "node_fail", "ended", "cancelled", "out_of_memory"].contains(&state.as_str())
+        };
+        if self.tasks.keys().any(|state| ended(&state)) {
+            let _ = writeln!(
+                text,
+                "`pipeline slurm logs TASK` shows what a task said; `pipeline slurm retry` submits what is missing"
+            );
+        }
+        text
+    }
+}
