@@ -71,8 +71,9 @@ pub enum Error {
     },
     /// More items failed than `run.max_failures` allows.
     #[error(
-        "stopped: {failed} items failed, more than run.max_failures = {limit}; what was done is kept \
-         (`pipeline failures` lists them, `--keep-going` goes on regardless)"
+        "stopped: {} failed, more than run.max_failures = {limit}; what was done is kept \
+         (`pipeline failures` lists them, `--keep-going` goes on regardless)",
+        crate::ui::plural(*failed, "item")
     )]
     TooManyFailures {
         /// Items failed so far.

@@ -121,6 +121,11 @@ pub enum Event {
         /// One line: on how much it rests and what came out.
         summary: String,
     },
+    /// The run ended with an error; what was finished is kept.
+    Failed {
+        /// What is told.
+        message: String,
+    },
     /// The run ended.
     Finished {
         /// Per item stage: id, values, failures.

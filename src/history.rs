@@ -35,8 +35,10 @@ pub struct Past {
     pub host: String,
     /// What was typed.
     pub command: Vec<String>,
-    /// How it ended; `None`: it was killed, or it is still at work.
+    /// How it ended; `None`: it was killed, or it is still at work, or there is an error.
     pub end: Option<End>,
+    /// The error that it ended with.
+    pub error: Option<String>,
 }
 
 /// How a run ended.
@@ -68,8 +70,9 @@ impl Past {
             computed: stages(&last, "computed").filter(|(_, n)| *n > 0).collect(),
             failed: stages(&last, "failed").map(|(_, n)| n).sum(),
         });
+        let error = (last["event"] == "failed").then(|| text(&last["message"]).unwrap_or_default());
         let host = text(&first["host"]).unwrap_or_default();
-        Some(Past { run, path: path.to_path_buf(), began, host, command: command.unwrap_or_default(), end })
+        Some(Past { run, path: path.to_path_buf(), began, host, command: command.unwrap_or_default(), end, error })
     }
 }
 

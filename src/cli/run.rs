@@ -105,7 +105,9 @@ pub(super) fn run_session(session: &Session, signals: &Signals, json: bool) -> R
         command: std::env::args().skip(1).collect(),
     });
     let work = || run::run(session, &reporter, signals.stop());
-    let finish = signals.during(session.config.run.drain, &reporter, work)?;
+    let finish = signals.during(session.config.run.drain, &reporter, work).inspect_err(|error| {
+        reporter.report(&Event::Failed { message: error.to_string() });
+    })?;
     if let (Some(report), false) = (&finish.report, json) {
         print(&format!("\n{report}"))?;
     }

@@ -57,6 +57,9 @@ pub(super) fn list(options: &Runs) -> Result<u8> {
 }
 
 fn end(past: &Past) -> String {
+    if past.error.is_some() {
+        return "error (pipeline logs)".to_string();
+    }
     let Some(end) = &past.end else { return "killed, or at work".to_string() };
     let computed: usize = end.computed.values().sum();
     let how = if end.stopped { "stopped" } else { "done" };
@@ -101,6 +104,7 @@ fn in_words(event: &Value) -> Option<String> {
             format!("  failed: {} {}: {cause}: {message}", stage(), text("id"))
         }
         "warning" => format!("warning: {}", text("message")),
+        "failed" => format!("error: {}", text("message")),
         "draining" => "asked to stop".to_string(),
         "note" => format!("  {:<15} {}", stage(), text("message")),
         "set-stage" => format!("  {:<15} {}", stage(), text("summary")),

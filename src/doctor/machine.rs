@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use encode_clip::Checkpoint;
+use encode_clip::{Backend, Checkpoint};
 
 use super::Check;
 use crate::config::Config;
@@ -13,8 +13,10 @@ pub(super) fn device(config: &Config) -> Vec<Check> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut checks = vec![Check::good("processor", plural(cores, "core"))];
     checks.push(match config.run.device.open() {
-        Ok((_, backend)) if backend.is_cpu() && cfg!(not(feature = "cuda")) => {
-            Check::good("device", format!("{backend} (this build has no CUDA)"))
+        Ok((_, backend)) if backend.is_cpu() => {
+            let cuda =
+                if cfg!(feature = "cuda") { "no CUDA device was asked for or found" } else { "this build has no CUDA" };
+            Check::good("device", format!("{}; {cuda}", Backend::expected_engine()))
         }
         Ok((_, backend)) => Check::good("device", backend.to_string()),
         Err(error) => Check::bad("device", format!("run.device = \"{}\": {error}", config.run.device)),

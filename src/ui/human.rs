@@ -174,6 +174,8 @@ impl Reporter for Human {
                     state.say(&format!("  {}", state.progress_line()));
                 }
             }
+            // The command prints the error itself.
+            Event::Failed { .. } => state.clear_bars(),
             Event::Started { .. } | Event::Shard { .. } | Event::Part { .. } => {}
             Event::Draining { seconds } => state.say(&format!(
                 "stopping: what has begun is finished, for {} at most (Ctrl-C once more ends at once)",

@@ -115,6 +115,9 @@ fn runs_and_logs_tell_what_was_done() {
     let events = lab.pipeline(&["logs", first, "--json"]).ended(0).stdout;
     assert!(events.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{events}");
     lab.pipeline(&["logs", "nothing"]).ended(2);
+    lab.pipeline(&["run", "log-mel", "--fail-fast", "--set", "log-mel.n_mels=41"]).ended(1);
+    assert!(lab.pipeline(&["runs"]).ended(0).stdout.contains("error (pipeline logs)"));
+    assert!(lab.pipeline(&["logs"]).ended(0).stdout.contains("error: stopped: 1 item failed"));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn a_brake_stops_a_run_and_keeps_what_is_done() {
     ] {
         let said = lab.pipeline(&[&["run", "log-mel", "--work", &work(brake)], brake, &jobs[..]].concat());
         let said = said.ended(if stops { 1 } else { 4 });
-        assert_eq!(said.stderr.contains("items failed, more than run.max_failures"), stops, "{}", said.stderr);
+        assert_eq!(said.stderr.contains("failed, more than run.max_failures"), stops, "{}", said.stderr);
     }
     let said = lab.pipeline(&["run", "log-mel", "--max-failures", "many"]).ended(2);
     assert!(said.stderr.contains("a share such as `5%`"), "{}", said.stderr);

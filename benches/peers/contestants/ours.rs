@@ -99,7 +99,8 @@ fn encode(checkpoint: &str, precision: &str, threads: usize) -> Result<(Value, A
     let encoder = Encoder::load(&checkpoint, &spec, DeviceChoice::Cpu, 32)?;
     // Pictures a second if it did nothing but multiply and add in registers: the best of three tries, which other work only slows down.
     let limit = (0..3).filter_map(|_| encoder.limit(threads)).fold(0.0, f64::max);
-    let facts = json!({ "backend": encoder.backend().to_string(), "limit": limit });
+    let gflop = encoder.flops_per_picture().map(|flops| flops as f64 / 1e9);
+    let facts = json!({ "backend": encoder.backend().to_string(), "limit": limit, "gflop": gflop });
     let threads = if threads == 1 { Threads::One } else { Threads::All };
     let size = 3 * checkpoint.config().image_size.pow(2);
     let mut windows: Vec<u8> = Vec::new();

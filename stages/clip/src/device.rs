@@ -136,6 +136,12 @@ impl Backend {
         }
     }
 
+    /// The CPU engine as it would be on this processor, before a model is loaded.
+    pub fn expected_engine() -> Backend {
+        let instructions = format!("{}+{}", std::env::consts::ARCH, transformer::Instructions::best());
+        Backend { device: CPU.into(), instructions, library: "own kernels".into() }
+    }
+
     /// Whether it is the CPU.
     pub fn is_cpu(&self) -> bool {
         self.device == CPU

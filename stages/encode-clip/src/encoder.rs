@@ -109,6 +109,14 @@ impl Encoder {
         }
     }
 
+    /// Floating-point operations that a picture takes on this CPU, those of the last block for the class token alone; `None` on a CUDA device.
+    pub fn flops_per_picture(&self) -> Option<u64> {
+        match &self.network {
+            Network::Engine(tower) => Some(tower.flops_per_picture()),
+            Network::Candle { .. } => None,
+        }
+    }
+
     /// The embeddings `[n, D]` of `n` pictures as [`crate::Preprocess::crop`] leaves them, `[n, S, S, 3]` bytes, `n` at most the batch size.
     pub fn encode(&self, windows: &[u8], n: usize, threads: Threads) -> Result<Vec<f32>, Error> {
         let values = 3 * self.config.image_size * self.config.image_size;
