@@ -64,13 +64,17 @@ impl Cluster {
     }
 
     fn wait_until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        self.wait_within(Duration::from_secs(90), what, holds)
+    }
+
+    fn wait_within(&self, limit: Duration, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let status = self.status();
             if holds(&status) {
                 return status;
             }
-            if start.elapsed() > Duration::from_secs(90) {
+            if start.elapsed() > limit {
                 let queue = self.slurm("squeue", &["--states=all"]);
                 let logs: String =
                     (1..=3).map(|task| self.pipeline(&["slurm", "logs", &task.to_string()]).stdout).collect();
@@ -209,6 +213,22 @@ fn a_task_near_its_time_limit_asks_to_be_run_again() {
         log.contains("stopping: what has begun is finished") && log.contains("goes on from here"),
         "{array}: {log}"
     );
+    cluster.assert_same_as_on_one_machine();
+}
+
+/// The same with a real limit, which Slurm counts in minutes: `PIPELINE_LONG=1 cargo nextest run --workspace -E 'test(slurm)'`.
+#[test]
+fn a_task_at_its_time_limit_asks_to_be_run_again() {
+    if std::env::var_os("PIPELINE_LONG").is_none() {
+        eprintln!("skipped: slurm::a_task_at_its_time_limit_asks_to_be_run_again (takes minutes: PIPELINE_LONG=1)");
+        return;
+    }
+    let Some(cluster) = Cluster::up("a_task_at_its_time_limit_asks_to_be_run_again", 17_700) else { return };
+    cluster.submit_with_one_that_hangs(&["--sbatch", "time=2", "--set", "slurm.warning=60"]);
+    let (task, _) = cluster.running();
+    cluster.wait_within(Duration::from_secs(240), "all is done", |status| status["sets_state"] == "completed");
+    let told = cluster.slurm("scontrol", &["show", "job", &task]);
+    assert!(told.contains("Restarts=1"), "{told}");
     cluster.assert_same_as_on_one_machine();
 }
 
