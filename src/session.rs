@@ -79,6 +79,11 @@ impl Session {
 }
 
 impl Session {
+    /// The same with a plan of the store as it is by now.
+    pub fn again(&self) -> Result<Session> {
+        Self::of(self.config.clone(), self.selected.clone(), self.dataset.clone(), true)
+    }
+
     /// Whether this stage is selected.
     pub fn wants(&self, stage: &Decl) -> bool {
         self.selected.iter().any(|decl| decl.id == stage.id)

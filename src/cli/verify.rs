@@ -9,8 +9,8 @@ use shard::Shard;
 use crate::cli::{Common, print};
 use crate::error::{IoContext, Result, ShardContext};
 use crate::store::WorkDir;
-use crate::store::index::Index;
-use crate::store::publish::{remove, retire};
+use crate::store::index::{Index, set_aside};
+use crate::store::publish::remove;
 use crate::ui::plural;
 use crate::{exit, registry};
 
@@ -34,11 +34,12 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             checked += 1;
             let outcome = Shard::open(&file.path).and_then(|shard| shard.check_data()).in_shard(&file.path);
             if let Err(error) = outcome {
+                if !error.is_damage() {
+                    return Err(error);
+                }
                 damaged += 1;
                 print(&format!("damaged: {error}; set aside\n"))?;
-                let mut name = file.path.file_name().expect("a file").to_os_string();
-                name.push(".damaged");
-                retire(&file.path, &file.path.with_file_name(name))?;
+                set_aside(&file.path, &file.stamp())?;
                 continue;
             }
             if stage.id == extract_frames::DECL.id {

@@ -6,6 +6,10 @@
 //! | `architecture` | who may depend on whom, and what every crate must have |
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
 //! | `exchange` | features out of one work directory and into another |
+//! | `faults` | kills and failing system calls at every step by which a work directory changes |
+//! | `power` | what a disk may hold after the power failed, as a model |
+//! | `together` | several processes on one work directory |
+//! | `scenes`, `shim` | the runs that those three disturb, and how |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
@@ -20,12 +24,17 @@ mod architecture;
 mod bench;
 mod commands;
 mod exchange;
+mod faults;
 mod fetching;
 mod keys;
 mod lab;
 mod media;
+mod power;
+mod scenes;
 mod server;
+mod shim;
 mod survival;
 mod systems;
 mod tau;
+mod together;
 mod workers;
