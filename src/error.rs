@@ -86,6 +86,13 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// Whether a file holds something else than was written, as opposed to one that cannot be read now and may be good.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Shard { source, .. } if !matches!(source, shard::ShardError::Io { .. }))
+    }
+}
+
 /// The result of a runner function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

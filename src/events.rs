@@ -1,7 +1,7 @@
 //! What happens in a run, as data. The runner prints nothing: the progress bar, the plain log, JSON lines and the run record
 //! all consume these.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use contract::Failure;
 use serde::Serialize;
@@ -137,6 +137,16 @@ pub enum Event {
         /// Stopped by a signal before everything was done.
         stopped: bool,
     },
+}
+
+impl Event {
+    /// A file of the store could not be believed and is out of the way.
+    pub fn damaged(path: &Path, message: &str) -> Event {
+        let path = path.display();
+        let message =
+            format!("{path} was damaged ({message}): it was set aside as `.damaged`, and its items are computed again");
+        Event::Warning { message }
+    }
 }
 
 /// What became of an item stage in a run.

@@ -110,6 +110,13 @@ impl Session {
 }
 
 impl Session {
+    /// The same with a plan of the store as it is by now.
+    pub fn again(&self) -> Result<Session> {
+        let part = Part { force: Vec::new(), ..self.part.clone() };
+        let digests = Digests::load(&self.work.digests());
+        Self::assemble(self.config.clone(), self.selected.clone(), self.dataset.clone(), digests, true, part)
+    }
+
     /// Whether this stage is selected.
     pub fn wants(&self, stage: &Decl) -> bool {
         self.selected.iter().any(|decl| decl.id == stage.id)

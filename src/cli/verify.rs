@@ -13,10 +13,10 @@ use crate::error::{Error, IoContext, Result, ShardContext};
 use crate::plan::StagePlan;
 use crate::session::Session;
 use crate::store::WorkDir;
-use crate::store::index::Index;
+use crate::store::index::{Index, set_aside_as};
 use crate::store::layout::parse_shard_name;
 use crate::store::products::Products;
-use crate::store::publish::{remove, retire};
+use crate::store::publish::remove;
 use crate::ui::plural;
 use crate::{exit, registry};
 
@@ -110,13 +110,12 @@ fn check_stage(stage: &'static Decl, work: &WorkDir, read_data: bool, found: &mu
                 continue;
             }
             Ok(Some(whose)) => ("foreign", format!("{}: {whose}", file.path.display())),
-            Err(error) => ("damaged", error.to_string()),
+            Err(error) if error.is_damage() => ("damaged", error.to_string()),
+            Err(error) => return Err(error),
         };
         found.bad += 1;
         print(&format!("{word}: {message}; set aside\n"))?;
-        let mut name = file.path.file_name().expect("a file").to_os_string();
-        name.push(format!(".{word}"));
-        retire(&file.path, &file.path.with_file_name(name))?;
+        set_aside_as(&file.path, &file.stamp(), word)?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use contract::{Cause, Failure, Item, Rows};
-use crossbeam_channel::{SendError, Sender};
+use crossbeam_channel::{SendError, Sender, bounded};
 use encode_clip::Preprocess;
 use extract_frames::{Pick, PictureRows};
 
@@ -165,8 +165,6 @@ struct Hand {
     rows: PictureRows,
     /// Seconds of each picture so far.
     times: Vec<f64>,
-    /// A picture file could not be written.
-    failed: Option<Failure>,
 }
 
 /// Workers that may die of one file in one phase.
@@ -316,6 +314,7 @@ impl<'a> Lane<'a> {
         }
         if wanted.pictures() {
             job.phase = Phase::Pictures;
+            self.displace_pictures(job)?;
             self.hear_pictures(job, wanted, &mut worker)?;
         }
         if wanted.sound {
@@ -374,7 +373,7 @@ impl<'a> Lane<'a> {
             match worker.receive(&mut self.bulk)? {
                 Reply::Picture { pick, width, height, file } if file <= self.bulk.len() => {
                     if wanted.files {
-                        self.place_picture(job, &pick, (width, height), file);
+                        self.place_picture(job, &pick, (width, height), file).map_err(Ended::Failed)?;
                     }
                     if wanted.windows {
                         self.window(job, file)?;
@@ -391,18 +390,32 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Gives the picture file at the front of the bulk its name.
-    fn place_picture(&self, job: &mut Job<'_>, pick: &Pick, (width, height): (usize, usize), file: usize) {
+    /// Waits until no row in the store vouches for pictures of this item whose names are about to be taken.
+    fn displace_pictures(&self, job: &Job<'_>) -> Result<(), Ended> {
+        let Some(files) = job.due.iter().find(|due| self.stage(due) == extract_frames::DECL.id) else { return Ok(()) };
+        if self.context.plans[files.position].index.files.is_empty() {
+            return Ok(());
+        }
+        let (done, displaced) = bounded(1);
+        let message = WriterMessage::Displacing { item: job.item, key: files.key, done };
+        self.to_writer.send((files.position, message))?;
+        displaced.recv().map_err(|_| Ended::Disconnected)
+    }
+
+    /// Gives the picture file at the front of the bulk its name. A disk that takes no more is no fault of the clip: it ends the run.
+    fn place_picture(
+        &self,
+        job: &mut Job<'_>,
+        pick: &Pick,
+        (width, height): (usize, usize),
+        file: usize,
+    ) -> Result<(), Error> {
         let bytes = &self.bulk[..file];
         let path = self.picture_path(job.item, pick.number, self.context.science.files.format);
         // Synced before the row that vouches for it is published; see `StageWriter`.
-        match place_bytes(&path, bytes) {
-            Ok(()) => job.hand.rows.push(pick, width, height, blake3::hash(bytes).as_bytes()),
-            Err(error) => {
-                let message = format!("a picture cannot be written: {error}");
-                job.hand.failed.get_or_insert(Failure::new(Cause::Unreadable, message));
-            }
-        }
+        place_bytes(&path, bytes)?;
+        job.hand.rows.push(pick, width, height, blake3::hash(bytes).as_bytes());
+        Ok(())
     }
 
     /// Hands on the window that lies in the bulk behind `file` bytes.
@@ -423,7 +436,7 @@ impl<'a> Lane<'a> {
     /// There are no more pictures: what was made of them goes to the writer.
     fn end_pictures(&mut self, job: &mut Job<'_>, outcome: Result<(), Failure>) -> Result<(), Ended> {
         let hand = std::mem::take(&mut job.hand);
-        let outcome = outcome.and(hand.failed.map_or(Ok(()), Err)).and_then(|()| job.unchanged());
+        let outcome = outcome.and_then(|()| job.unchanged());
         let content = job.content.unwrap_or(NO_CONTENT);
         if let Some(files) = self.no_longer_due(job, extract_frames::DECL.id) {
             let rows = outcome.clone().map(|()| {

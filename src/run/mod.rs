@@ -7,7 +7,9 @@ pub mod encode;
 pub mod kept;
 pub mod pass;
 pub mod predict;
+pub mod retract;
 pub mod sets;
+pub mod stored;
 pub mod writer;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +17,19 @@ use std::time::Instant;
 
 use contract::Item;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{Event, Reporter, StageEnd};
 use crate::plan::StagePlan;
 use crate::run::writer::Tally;
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::publish::{publish_bytes, sweep_temporaries};
+use crate::ui::plural;
 
 /// Runs the selected stages to the end, or until `stop` is set. Returns whether it was stopped.
 pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Finish> {
     let start = Instant::now();
-    let Session { dataset, work, digests, plans, .. } = session;
+    let Session { dataset, work, plans, .. } = session;
     reporter.report(&Event::Discovered {
         name: dataset.name.clone(),
         items: dataset.items.len(),
@@ -36,24 +39,38 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     sweep(work);
     for plan in plans {
         for damaged in &plan.index.damaged {
-            reporter.report(&Event::Warning {
-                message: format!(
-                    "{} was damaged ({}): it was set aside as `.damaged`, and its items are computed again",
-                    damaged.path.display(),
-                    damaged.message
-                ),
-            });
+            reporter.report(&Event::damaged(&damaged.path, &damaged.message));
         }
         reporter.report(&Event::Planned { stage: plan.decl.id, counts: plan.counts() });
     }
     sets::check(session)?;
     let pass = Instant::now();
-    let tallies = pass::run(session, reporter, stop);
+    let mut tallies = one_pass(session, reporter, stop)?;
+    let mut replanned = None;
+    for _ in 1..PASSES {
+        let lost: usize = tallies.iter().map(|tally| tally.lost).sum();
+        if lost == 0 || stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let what = plural(lost, "value or shard");
+        let message = format!("{what} that the store had a moment ago, now gone or damaged: found or computed again");
+        reporter.report(&Event::Warning { message });
+        let session = &*replanned.insert(session.again()?);
+        let again = one_pass(session, reporter, stop)?;
+        tallies = tallies.into_iter().zip(again).map(|(before, now)| now.after(before)).collect();
+    }
     let item_seconds = pass.elapsed().as_secs_f64();
-    // Hashes are worth keeping whatever became of the run.
-    digests.save()?;
-    let tallies = tallies?;
+    let session = replanned.as_ref().unwrap_or(session);
+    let Session { work, plans, .. } = session;
     let mut stopped = stop.load(Ordering::Relaxed);
+    if !stopped && let Some((plan, tally)) = plans.iter().zip(&tallies).find(|(_, tally)| tally.lost > 0) {
+        let what = plural(tally.lost, "value or shard");
+        let message = format!(
+            "another process keeps taking its shards away: {what} missing in {}",
+            work.stage(plan.decl.id).display()
+        );
+        return Err(Error::Stage { stage: plan.decl.id, message });
+    }
     let stages: Vec<StageEnd> = plans.iter().zip(&tallies).map(|(plan, tally)| stage_end(work, plan, tally)).collect();
     let failed = stages.iter().map(|s| s.failed).sum();
     let mut report = None;
@@ -63,6 +80,16 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     let seconds = start.elapsed().as_secs_f64();
     reporter.report(&Event::Finished { stages: stages.clone(), seconds, item_seconds, stopped });
     Ok(Finish { stopped, failed, stages, report })
+}
+
+/// How often values that went missing under a run are gone after.
+const PASSES: usize = 4;
+
+fn one_pass(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Vec<Tally>> {
+    let tallies = pass::run(session, reporter, stop);
+    // Hashes are worth keeping whatever became of the run.
+    session.digests.save()?;
+    tallies
 }
 
 /// Removes what dead processes left under temporary names.

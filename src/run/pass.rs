@@ -126,11 +126,11 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
             .into_iter()
             .map(|t| t.join().unwrap_or_else(|panic| Err(Error::Internal(panic_message(&*panic)))))
             .collect();
-        // Whatever went wrong, what is finished is published before it is told.
-        let tallies: Result<Vec<Tally>> = writers.into_iter().map(StageWriter::finish).collect();
+        // Whatever went wrong, what is finished is published before it is told, in every stage.
+        let tallies: Vec<Result<Tally>> = writers.into_iter().map(StageWriter::finish).collect();
         written?;
         joined.into_iter().collect::<Result<()>>()?;
-        tallies
+        tallies.into_iter().collect()
     })
 }
 
@@ -240,6 +240,11 @@ fn write(
     let outcome = loop {
         match inbox.recv_timeout(Duration::from_millis(200)) {
             Ok((stage, WriterMessage::Begin(shard))) => writers[stage].begin(shard)?,
+            Ok((stage, WriterMessage::Displacing { item, key, done })) => {
+                writers[stage].displace(item, &key)?;
+                // A lane that is gone does not wait.
+                let _ = done.send(());
+            }
             Ok((stage, WriterMessage::Finished(finished))) => {
                 if finished.is_failure() {
                     attempts.count(&dataset.items[finished.item].id, finished.key);

@@ -4,27 +4,31 @@
 //! data set; every few seconds it publishes what is waiting as a part, so that a kill loses seconds. Rows that the store
 //! already has are copied. The bytes of a shard depend on its items alone, never on the order of arrival or on how often the
 //! run was interrupted.
+//!
+//! Other processes may work on the same directory. Nothing of theirs is trusted to stay where the plan saw it: a row is looked for by its key
+//! wherever it is by now, and one that is nowhere any more is left to another pass ([`Tally::lost`]).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use contract::{ColumnSpec, Failure, Item, Rows};
+use contract::{Cause, ColumnSpec, Failure, Item, Rows};
+use crossbeam_channel::Sender;
 use shard::{Entry, Header, Shard};
 
 use crate::error::{Error, Result, ShardContext};
 use crate::events::{Event, Reporter};
 use crate::key::{Content, Key, canonical};
 use crate::plan::{ItemState, StagePlan};
+use crate::run::retract::Vouchers;
+use crate::run::stored::{Source, StoredRows};
 use crate::store::WorkDir;
+use crate::store::digests::Stamp;
 use crate::store::index::{Index, IndexedFile, IndexedItem, Location, identity};
-use crate::store::publish::{host, publish, remove, retire, sync_file_system};
+use crate::store::publish::{Draft, host, remove, retire, sync_file_system};
 
 /// Waiting rows of one stage are published as a part beyond this many bytes, whatever the clock says.
 const PART_BYTES: usize = 64 << 20;
-
-/// Shards kept open for copying.
-const OPEN_SOURCES: usize = 8;
 
 /// What became of an item.
 #[derive(Debug, Clone)]
@@ -60,6 +64,15 @@ impl Finished {
 pub enum WriterMessage {
     /// A stale shard is about to be fed.
     Begin(usize),
+    /// Picture files of an item are about to be written under this key; the sender waits until `done`.
+    Displacing {
+        /// Position of the item in the data set.
+        item: usize,
+        /// The key of the new pictures.
+        key: Key,
+        /// Told when no row vouches for the old ones any more.
+        done: Sender<()>,
+    },
     /// An item is finished.
     Finished(Finished),
 }
@@ -77,13 +90,6 @@ enum Slot {
     Waiting(Finished),
 }
 
-/// A row in a file: where, and at which position.
-#[derive(Clone)]
-struct Source {
-    path: PathBuf,
-    position: usize,
-}
-
 /// One item stage being written.
 pub struct StageWriter<'a> {
     work: &'a WorkDir,
@@ -92,17 +98,17 @@ pub struct StageWriter<'a> {
     header: Header,
     reporter: &'a dyn Reporter,
     open: BTreeMap<usize, Vec<Slot>>,
-    /// Where superseded shards went during this run.
-    moved: HashMap<PathBuf, PathBuf>,
-    sources: Vec<(PathBuf, Shard)>,
+    stored: StoredRows<'a>,
+    /// For the stage that keeps pictures, once some are written.
+    vouchers: Option<Vouchers<'a>>,
     waiting_bytes: usize,
     last_part: Instant,
     publish_every: Duration,
-    parts_written: usize,
+    names_given: usize,
     /// Parts of this run and the shards that still need them.
     parts: Vec<(PathBuf, HashSet<usize>)>,
-    /// Index entries of the shards that this run published.
-    published: BTreeMap<usize, IndexedFile>,
+    /// The shards that this run published.
+    published: BTreeSet<usize>,
     /// Counts for the end of the run.
     pub tally: Tally,
 }
@@ -118,6 +124,17 @@ pub struct Tally {
     pub reused: usize,
     /// Failures among the items that came to the writer one by one.
     pub failed: usize,
+    /// Rows and shards that were in the store and are not any more: another process took them, or they were damaged. Another pass
+    /// finds or computes them.
+    pub lost: usize,
+}
+
+impl Tally {
+    /// The tally of a run that needed another pass for what was lost in the one before.
+    #[must_use]
+    pub fn after(self, before: Tally) -> Tally {
+        Tally { computed: before.computed + self.computed, copied: before.copied + self.copied, ..self }
+    }
 }
 
 impl<'a> StageWriter<'a> {
@@ -146,14 +163,14 @@ impl<'a> StageWriter<'a> {
             header,
             reporter,
             open: BTreeMap::new(),
-            moved: HashMap::new(),
-            sources: Vec::new(),
+            stored: StoredRows::new(work, plan.decl.id, reporter),
+            vouchers: None,
             waiting_bytes: 0,
             last_part: Instant::now(),
             publish_every,
-            parts_written: 0,
+            names_given: 0,
             parts: Vec::new(),
-            published: BTreeMap::new(),
+            published: BTreeSet::new(),
             tally: Tally { reused, ..Tally::default() },
         }
     }
@@ -169,12 +186,23 @@ impl<'a> StageWriter<'a> {
         let slots = states
             .iter()
             .map(|state| match state {
-                ItemState::Known(at) => self.stored(*at),
+                ItemState::Known(at) => self.slot(*at),
                 ItemState::Due(_) | ItemState::LeftOut => Slot::Open,
             })
             .collect();
         self.open.insert(shard, slots);
         self.publish_if_complete(shard)
+    }
+
+    /// Makes sure that no row of another key vouches for the pictures of this item.
+    pub fn displace(&mut self, item: usize, key: &Key) -> Result<()> {
+        let (plan, items) = (self.plan, self.items);
+        let mut vouchers = self.vouchers.take().unwrap_or_else(|| Vouchers::new(plan, |item| items[item].id.as_str()));
+        let parts = self.work.parts(plan.decl.id);
+        let gone = vouchers.retract(&items[item].id, key, || parts.join(self.own_name("part")));
+        self.vouchers = Some(vouchers);
+        gone?.iter().for_each(|path| self.stored.close(path));
+        Ok(())
     }
 
     /// Takes an outcome.
@@ -199,7 +227,7 @@ impl<'a> StageWriter<'a> {
             copied,
         });
         let slot = match finished.outcome {
-            Outcome::Known(location) => self.stored(location),
+            Outcome::Known(location) => self.slot(location),
             Outcome::Computed(_) => {
                 self.waiting_bytes += bytes_of(&finished.outcome);
                 Slot::Waiting(finished)
@@ -230,7 +258,7 @@ impl<'a> StageWriter<'a> {
         }
         self.publish_part()?;
         let stale = self.plan.shards.iter().enumerate().filter(|(_, s)| s.stale.is_some());
-        let complete = stale.clone().all(|(k, _)| self.published.contains_key(&k));
+        let complete = stale.clone().all(|(k, _)| self.published.contains(&k));
         if stale.count() > 0 || self.plan.index.files.len() != self.plan.shards.len() {
             self.put_away(complete)?;
         }
@@ -238,10 +266,20 @@ impl<'a> StageWriter<'a> {
         if index.is_changed() {
             index.save()?;
         }
+        if complete {
+            let there: HashSet<&Path> = index.files.iter().map(|file| file.path.as_path()).collect();
+            self.tally.lost += self.shard_paths().iter().filter(|path| !there.contains(path.as_path())).count();
+        }
         Ok(self.tally)
     }
 
-    fn stored(&self, at: Location) -> Slot {
+    /// Where the shards of the plan lie.
+    fn shard_paths(&self) -> Vec<PathBuf> {
+        let count = self.plan.shards.len();
+        (0..count).map(|k| self.work.shard(self.plan.decl.id, k, count)).collect()
+    }
+
+    fn slot(&self, at: Location) -> Slot {
         let file = &self.plan.index.files[at.file];
         let item = &file.items[at.item];
         let source = Source { path: file.path.clone(), position: at.item };
@@ -250,38 +288,69 @@ impl<'a> StageWriter<'a> {
 
     fn publish_if_complete(&mut self, shard: usize) -> Result<()> {
         if self.open.get(&shard).is_some_and(|slots| !slots.iter().any(|slot| matches!(slot, Slot::Open))) {
-            let slots = self.open.remove(&shard).expect("just seen");
-            self.publish_shard(shard, &slots)?;
+            let mut slots = self.open.remove(&shard).expect("just seen");
+            let published = self.publish_shard(shard, &mut slots);
+            if !matches!(published, Ok(true)) {
+                // What it holds is still to become a part.
+                self.open.insert(shard, slots);
+            }
+            published?;
         }
         Ok(())
     }
 
-    fn publish_shard(&mut self, shard: usize, slots: &[Slot]) -> Result<()> {
+    /// Publishes a shard of which every item is known; `false` when one of them is not in the store any more.
+    fn publish_shard(&mut self, shard: usize, slots: &mut [Slot]) -> Result<bool> {
         let range = self.plan.shards[shard].items.clone();
         let ids = self.items[range.clone()].iter().map(|item| item.id.as_str());
         let identity = identity(ids.zip(slots.iter().map(key_of)));
         let path = self.work.shard(self.plan.decl.id, shard, self.plan.shards.len());
-        let old = self.plan.index.file(&path);
         let copied = slots.iter().filter(|slot| matches!(slot, Slot::Stored { copied: true, .. })).count();
-        if let Some(old) = old.filter(|old| old.identity == identity && copied == slots.len()) {
-            // The files had to be hashed to see it, but nothing has changed.
-            self.tally.reused += slots.len();
-            self.published.insert(shard, old.clone());
-            return Ok(());
-        }
-        if let Some(old) = old {
-            self.supersede(old, slots)?;
+        if let Some(there) = self.stored.look(&path, &self.plan.index)? {
+            if there.identity == identity && copied == slots.len() && !there.failures().any(Cause::is_transient) {
+                // The files had to be hashed to see it, but nothing has changed.
+                self.tally.reused += slots.len();
+                self.published.insert(shard);
+                return Ok(true);
+            }
+            self.prefer_successes(slots, &there);
         }
         let mut header = self.header.clone();
         header.position = Some((shard as u32, self.plan.shards.len() as u32));
-        let members: Vec<(usize, &Slot)> = range.zip(slots).collect();
         self.sync_pictures()?;
-        publish(&path, |temporary| self.write(temporary, &header, &members))?;
-        self.published.insert(shard, IndexedFile::read(&path)?);
+        let members: Vec<(usize, &Slot)> = range.clone().zip(&*slots).collect();
+        let draft = Draft::begin(&path)?;
+        if let Some(lost) = self.write(draft.temporary(), &header, &members)? {
+            slots[lost - range.start] = Slot::Open;
+            self.tally.lost += 1;
+            return Ok(false);
+        }
+        draft.sync()?;
+        // Looked at again now, since another process may have published it while this one wrote.
+        if let Some(there) = self.stored.look(&path, &self.plan.index)? {
+            self.supersede(&there, slots)?;
+        }
+        draft.publish()?;
+        self.published.insert(shard);
         self.tally.copied += copied;
-        self.waiting_bytes -= members.iter().map(|(_, slot)| waiting_bytes(slot)).sum::<usize>();
+        self.waiting_bytes -= slots.iter().map(waiting_bytes).sum::<usize>();
         self.reporter.report(&Event::Shard { stage: self.plan.decl.id, path, items: slots.len() });
-        self.drop_swallowed_parts(shard)
+        self.drop_swallowed_parts(shard)?;
+        Ok(true)
+    }
+
+    /// An item that failed here may have a value in the shard that another process has published meanwhile.
+    fn prefer_successes(&mut self, slots: &mut [Slot], there: &IndexedFile) {
+        for slot in slots.iter_mut().filter(|slot| has_failed(slot)) {
+            let Slot::Waiting(Finished { key, content, .. }) = slot else { continue };
+            let position = there.items.iter().position(|item| item.key == *key && item.failed.is_none());
+            if let Some(position) = position {
+                let source = Source { path: there.path.clone(), position };
+                let (key, content) = (*key, *content);
+                self.waiting_bytes -= waiting_bytes(slot);
+                *slot = Slot::Stored { source, key, content, copied: false };
+            }
+        }
     }
 
     /// Removes the parts of this run that only the shard just published still needed.
@@ -290,7 +359,7 @@ impl<'a> StageWriter<'a> {
             needed_by.remove(&shard);
         }
         for (path, _) in self.parts.extract_if(.., |(_, needed_by)| needed_by.is_empty()) {
-            self.sources.retain(|(open, _)| *open != path);
+            self.stored.close(&path);
             remove(&path)?;
         }
         Ok(())
@@ -299,19 +368,25 @@ impl<'a> StageWriter<'a> {
     /// A shard that is about to be replaced may hold rows that the new one does not: it goes to the parts first, so that
     /// at no instant such a row is nowhere.
     fn supersede(&mut self, old: &IndexedFile, slots: &[Slot]) -> Result<()> {
-        let kept: HashSet<&Key> = slots.iter().map(key_of).collect();
+        let kept: HashSet<&Key> = slots.iter().filter(|slot| !has_failed(slot)).map(key_of).collect();
         if old.items.iter().all(|item| item.failed.is_some() || kept.contains(&item.key)) {
-            // Still needed as a source while the new one is written; the rename then replaces it.
+            // The rename replaces it.
             return Ok(());
         }
-        let name = format!("superseded-{}.h5", blake3::Hash::from_bytes(old.identity).to_hex());
-        let aside = self.work.parts(self.plan.decl.id).join(name);
-        retire(&old.path, &aside)?;
-        self.moved.insert(old.path.clone(), aside);
+        if let Some(aside) = self.put_aside(&old.path)? {
+            self.stored.has_moved(&old.path, aside);
+        }
         Ok(())
     }
 
-    fn write(&mut self, path: &Path, header: &Header, members: &[(usize, &Slot)]) -> Result<()> {
+    /// Gives a shard a name among the parts that nobody has; `None` when it is gone already.
+    fn put_aside(&mut self, path: &Path) -> Result<Option<PathBuf>> {
+        let aside = self.work.parts(self.plan.decl.id).join(self.own_name("superseded"));
+        Ok(retire(path, &aside)?.then_some(aside))
+    }
+
+    /// Writes a shard or part, and checks it. `Some`: this item is in the store no longer, and nothing is finished.
+    fn write(&mut self, path: &Path, header: &Header, members: &[(usize, &Slot)]) -> Result<Option<usize>> {
         let mut writer = shard::Writer::create(path, header, Some(members.len())).in_shard(path)?;
         for (item, slot) in members {
             let id = self.items[*item].id.as_str();
@@ -324,7 +399,7 @@ impl<'a> StageWriter<'a> {
                 }
                 Slot::Waiting(_) => return Err(Error::Internal(format!("{id} is known and waiting at once"))),
                 Slot::Stored { source, key, content, .. } => {
-                    let outcome = self.load(source)?;
+                    let Some(outcome) = self.stored.load(source, key)? else { return Ok(Some(*item)) };
                     writer
                         .push(Entry { id, key: *key, content: *content, outcome: outcome.as_ref() })
                         .in_shard(path)?;
@@ -332,45 +407,17 @@ impl<'a> StageWriter<'a> {
             }
         }
         writer.finish().in_shard(path)?;
-        Shard::open(path).and_then(|shard| shard.check()).in_shard(path)
-    }
-
-    /// Reads a row out of the store.
-    fn load(&mut self, source: &Source) -> Result<Result<Rows, Failure>> {
-        let path = self.moved.get(&source.path).unwrap_or(&source.path).clone();
-        if !self.sources.iter().any(|(open, _)| *open == path) {
-            if self.sources.len() == OPEN_SOURCES {
-                self.sources.remove(0);
-            }
-            let shard = Shard::open(&path).in_shard(&path)?;
-            self.sources.push((path.clone(), shard));
-        }
-        let (_, shard) = self.sources.iter().find(|(open, _)| *open == path).expect("just opened");
-        match &shard.items()[source.position].outcome {
-            Ok(_) => Ok(Ok(shard.rows(source.position).in_shard(&path)?)),
-            Err(failure) => Ok(Err(failure.clone())),
-        }
+        Shard::open(path).and_then(|shard| shard.check()).in_shard(path)?;
+        Ok(None)
     }
 
     /// Publishes everything that waits in memory as one part and forgets the values.
     fn publish_part(&mut self) -> Result<()> {
         self.last_part = Instant::now();
         let open = std::mem::take(&mut self.open);
-        let members: Vec<(usize, &Slot)> = open
-            .iter()
-            .flat_map(|(shard, slots)| self.plan.shards[*shard].items.clone().zip(slots))
-            .filter(|(_, slot)| matches!(slot, Slot::Waiting(_)))
-            .collect();
-        if members.is_empty() {
-            self.open = open;
-            return Ok(());
-        }
-        let header = self.header.clone();
-        let path = self.work.parts(self.plan.decl.id).join(self.part_name());
-        self.sync_pictures()?;
-        publish(&path, |temporary| self.write(temporary, &header, &members))?;
-        self.reporter.report(&Event::Part { stage: self.plan.decl.id, items: members.len() });
+        let published = self.publish_waiting(&open);
         self.open = open;
+        let Some(path) = published? else { return Ok(()) };
         let mut position = 0;
         let mut needed_by = HashSet::new();
         for (shard, slot) in self.open.iter_mut().flat_map(|(shard, slots)| slots.iter_mut().map(|slot| (*shard, slot)))
@@ -387,47 +434,80 @@ impl<'a> StageWriter<'a> {
         Ok(())
     }
 
+    /// Writes the part; `None` where nothing waits.
+    fn publish_waiting(&mut self, open: &BTreeMap<usize, Vec<Slot>>) -> Result<Option<PathBuf>> {
+        let members: Vec<(usize, &Slot)> = open
+            .iter()
+            .flat_map(|(shard, slots)| self.plan.shards[*shard].items.clone().zip(slots))
+            .filter(|(_, slot)| matches!(slot, Slot::Waiting(_)))
+            .collect();
+        if members.is_empty() {
+            return Ok(None);
+        }
+        let header = self.header.clone();
+        let path = self.work.parts(self.plan.decl.id).join(self.own_name("part"));
+        self.sync_pictures()?;
+        let draft = Draft::begin(&path)?;
+        self.write(draft.temporary(), &header, &members)?;
+        draft.sync()?;
+        draft.publish()?;
+        self.reporter.report(&Event::Part { stage: self.plan.decl.id, items: members.len() });
+        Ok(Some(path))
+    }
+
     /// Picture files are placed without waiting for the disk; they are made durable together, before rows vouch for them.
     fn sync_pictures(&self) -> Result<()> {
         let folder = self.work.stage(extract_frames::DECL.id);
         if self.plan.decl.id == extract_frames::DECL.id && folder.exists() { sync_file_system(&folder) } else { Ok(()) }
     }
 
-    fn part_name(&mut self) -> String {
-        self.parts_written += 1;
+    /// A file name that no other process and no other file of this one has.
+    fn own_name(&mut self, kind: &str) -> String {
+        self.names_given += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-        format!("part-{now:014}-{}-{}-{}.h5", host(), std::process::id(), self.parts_written)
+        format!("{kind}-{now:014}-{}-{}-{}.h5", host(), std::process::id(), self.names_given)
     }
 
     /// Removes parts and superseded shards whose every value a published shard holds. Once all shards are published, shards
     /// of another count go to the parts, where `gc` finds them: a row is never thrown away by a run.
     fn put_away(&mut self, complete: bool) -> Result<()> {
         let index = Index::open(self.work, self.plan.decl.id, true)?;
-        let names: HashSet<PathBuf> = (0..self.plan.shards.len())
-            .map(|k| self.work.shard(self.plan.decl.id, k, self.plan.shards.len()))
-            .collect();
-        let held: HashSet<&Key> = index
-            .files
-            .iter()
-            .filter(|f| names.contains(&f.path))
-            .flat_map(|f| f.items.iter().map(|i| &i.key))
-            .collect();
-        for file in index.files.iter().filter(|f| !names.contains(&f.path)) {
-            let is_part = file.path.starts_with(self.work.parts(self.plan.decl.id));
-            if !complete && !is_part {
-                continue;
+        let names: HashSet<PathBuf> = self.shard_paths().into_iter().collect();
+        let (holders, others): (Vec<_>, Vec<_>) = index.files.iter().partition(|file| names.contains(&file.path));
+        let held: HashSet<&Key> = holders.iter().flat_map(|file| file.items.iter().map(|item| &item.key)).collect();
+        // A failure of an unfinished run is worth keeping: it need not be found out again.
+        let disposable = |item: &IndexedItem| held.contains(&item.key) || (complete && item.failed.is_some());
+        let mut superseded = Vec::new();
+        for file in others {
+            let all_disposable = file.items.iter().all(disposable);
+            if file.path.starts_with(self.work.parts(self.plan.decl.id)) {
+                if all_disposable {
+                    remove(&file.path)?;
+                }
+            } else if complete
+                && let Some(aside) = self.put_aside(&file.path)?
+                && all_disposable
+            {
+                superseded.push((file.stamp(), aside));
             }
-            // A failure of an unfinished run is worth keeping: it need not be found out again.
-            let disposable = |item: &IndexedItem| held.contains(&item.key) || (complete && item.failed.is_some());
-            if file.items.iter().all(disposable) {
-                remove(&file.path)?;
-            } else if !is_part {
-                let name = format!("superseded-{}.h5", blake3::Hash::from_bytes(file.identity).to_hex());
-                retire(&file.path, &self.work.parts(self.plan.decl.id).join(name))?;
+        }
+        // Two processes with shards of different sizes may do this to each other: whoever finds its own still there after it has moved
+        // the other's away is the only one to remove.
+        let standing = |file: &&IndexedFile| Stamp::of(&file.path).is_ok_and(|now| now == file.stamp());
+        if holders.iter().all(standing) {
+            for (stamp, aside) in superseded {
+                if Stamp::of(&aside).is_ok_and(|now| now.is_same_file(&stamp)) {
+                    remove(&aside)?;
+                }
             }
         }
         Ok(())
     }
+}
+
+/// Whether it is a failure of this run.
+fn has_failed(slot: &Slot) -> bool {
+    matches!(slot, Slot::Waiting(Finished { outcome: Outcome::Computed(Err(_)), .. }))
 }
 
 /// What a reader without this program may want to know; all of it is the same for every writer of the same shard.

@@ -54,6 +54,11 @@ impl Stamp {
     pub fn size(&self) -> u64 {
         self.size
     }
+
+    /// Whether it is the same file under, perhaps, another name: a rename changes the ctime alone.
+    pub fn is_same_file(&self, other: &Stamp) -> bool {
+        (self.inode, self.size, self.mtime_ns) == (other.inode, other.size, other.mtime_ns)
+    }
 }
 
 /// Nanoseconds since 1970, for times from 1678 to 2262; beyond them the nearest of these.

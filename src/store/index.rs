@@ -77,6 +77,30 @@ impl IndexedFile {
         })
     }
 
+    /// Looks at what lies under a path while other processes may replace it.
+    pub fn look(path: &Path) -> Result<Look> {
+        loop {
+            let stamp = match Stamp::of(path) {
+                Ok(stamp) => stamp,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Look::Gone),
+                Err(error) => return Err(error).at("look at", path),
+            };
+            let error = match IndexedFile::read(path) {
+                Ok(file) => return Ok(Look::Good(file)),
+                Err(error) => error,
+            };
+            // Only what lay there all the time is to blame for the error.
+            if Stamp::of(path).is_ok_and(|now| now == stamp) {
+                return if error.is_damage() { Ok(Look::Damaged(stamp, error.to_string())) } else { Err(error) };
+            }
+        }
+    }
+
+    /// The file's stamp when it was read.
+    pub fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
     /// Why its failed items failed.
     pub fn failures(&self) -> impl Iterator<Item = Cause> {
         self.items.iter().filter_map(|item| item.failed.as_ref().map(|(cause, _)| *cause))
@@ -86,6 +110,32 @@ impl IndexedFile {
     pub fn size(&self) -> u64 {
         self.stamp.size()
     }
+}
+
+/// What lies under a path.
+#[derive(Debug)]
+pub enum Look {
+    /// Nothing; another process may have moved it since it was listed.
+    Gone,
+    /// A shard or part.
+    Good(IndexedFile),
+    /// Something that cannot be believed, and what is wrong with it.
+    Damaged(Stamp, String),
+}
+
+/// Renames a damaged file to `NAME.damaged`, where no run looks, unless another one has its name by now.
+pub fn set_aside(path: &Path, stamp: &Stamp) -> Result<()> {
+    set_aside_as(path, stamp, "damaged")
+}
+
+/// The same with another word than `damaged`.
+pub fn set_aside_as(path: &Path, stamp: &Stamp, word: &str) -> Result<()> {
+    let mut name = path.file_name().expect("a file").to_os_string();
+    name.push(format!(".{word}"));
+    if Stamp::of(path).is_ok_and(|now| now == *stamp) {
+        retire(path, &path.with_file_name(name))?;
+    }
+    Ok(())
 }
 
 /// Which items, in which order, with which keys: two files with the same identity hold the same bytes.
@@ -159,27 +209,22 @@ impl Index {
                 continue;
             }
             index.opened += 1;
-            match IndexedFile::read(&path) {
-                Ok(file) => {
+            match IndexedFile::look(&path)? {
+                Look::Gone => {}
+                Look::Good(file) => {
                     index.files.push(file);
                     index.changed = true;
                 }
-                Err(error) => index.condemn(&path, error.to_string(), set_aside)?,
+                Look::Damaged(stamp, message) => {
+                    if set_aside {
+                        self::set_aside(&path, &stamp)?;
+                    }
+                    index.damaged.push(Damaged { path, message });
+                }
             }
         }
         index.changed |= index.files.len() != before;
         Ok(index)
-    }
-
-    /// Records that a file is damaged and, if asked, sets it aside where no run looks.
-    fn condemn(&mut self, path: &Path, message: String, set_aside: bool) -> Result<()> {
-        if set_aside {
-            let mut name = path.file_name().expect("a file").to_os_string();
-            name.push(".damaged");
-            retire(path, &path.with_file_name(name))?;
-        }
-        self.damaged.push(Damaged { path: path.to_path_buf(), message });
-        Ok(())
     }
 
     /// Where each key is. A success wins over a failure, a shard over a part.

@@ -17,7 +17,7 @@ use crate::store::publish::{publish_bytes, remove};
 const KEY_FILE: &str = "key.json";
 
 /// The content of `key.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct KeyFile {
     key: String,
     preimage: Value,
@@ -94,16 +94,25 @@ impl Products {
         std::fs::read(&path).at("read", &path)
     }
 
-    /// Publishes new products and then what vouches for them.
+    /// Publishes new products and then what vouches for them. What another process has published of the same meanwhile stays as it is.
     pub fn publish(&self, preimage: &Value, products: &[File]) -> Result<()> {
-        remove(&self.folder.join(KEY_FILE))?;
-        let mut digests = BTreeMap::new();
-        for (name, bytes) in products {
-            publish_bytes(&self.folder.join(name), bytes)?;
-            digests.insert((*name).to_string(), blake3::hash(bytes).to_hex().to_string());
-        }
+        let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+        let digests = products.iter().map(|(name, bytes)| ((*name).to_string(), digest(bytes))).collect();
         let key = hex(blake3::hash(canonical(preimage).as_bytes()).as_bytes());
         let key_file = KeyFile { key, preimage: preimage.clone(), products: digests };
+        let vouched = self.read_key().is_some_and(|stored| stored == key_file);
+        if !vouched {
+            remove(&self.folder.join(KEY_FILE))?;
+        }
+        for (name, bytes) in products {
+            let path = self.folder.join(name);
+            if !vouched || !std::fs::read(&path).is_ok_and(|there| there == *bytes) {
+                publish_bytes(&path, bytes)?;
+            }
+        }
+        if vouched {
+            return Ok(());
+        }
         let mut text = serde_json::to_vec_pretty(&key_file).expect("plain data");
         text.push(b'\n');
         publish_bytes(&self.folder.join(KEY_FILE), &text)

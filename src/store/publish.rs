@@ -18,27 +18,82 @@ const FOREIGN_TEMPORARY_AGE: Duration = Duration::from_hours(24);
 /// file there. When this returns, the file is under its final name and survives a power cut; when it fails or the
 /// process dies, `path` is what it was before.
 pub fn publish(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    // The parent of a bare name is the empty path, which is no folder to the system.
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).at("create", folder)?;
-    let temporary = temporary_name(path);
-    let outcome = write(&temporary).and_then(|()| {
-        let file = File::open(&temporary).at("reopen", &temporary)?;
-        file.sync_all().at("sync", &temporary)?;
-        fs::rename(&temporary, path).at("rename into place", path)?;
-        sync_folder(folder)
-    });
-    if outcome.is_err() {
-        // Best effort: the next run's sweep removes what this cannot.
-        let _ = fs::remove_file(&temporary);
+    let draft = Draft::begin(path)?;
+    write(draft.temporary())?;
+    draft.sync()?;
+    draft.publish()
+}
+
+/// A file on its way to its name, for whoever has something to do between writing and naming it. Dropped before, it leaves nothing.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    folder: PathBuf,
+    temporary: PathBuf,
+}
+
+impl Draft {
+    /// Makes the folder; writing [`Draft::temporary`] and closing it is up to the caller.
+    pub fn begin(path: &Path) -> Result<Draft> {
+        let folder = folder_of(path).to_path_buf();
+        make_folder(&folder)?;
+        Ok(Draft { path: path.to_path_buf(), folder, temporary: temporary_name(path) })
     }
-    outcome
+
+    /// Where to write.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// Makes what was written durable.
+    pub fn sync(&self) -> Result<()> {
+        let file = File::open(&self.temporary).at("reopen", &self.temporary)?;
+        file.sync_all().at("sync", &self.temporary)
+    }
+
+    /// Gives it its name.
+    pub fn publish(mut self) -> Result<()> {
+        fs::rename(&self.temporary, &self.path).at("rename into place", &self.path)?;
+        self.temporary.clear();
+        sync_folder(&self.folder)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            // Best effort: the next run's sweep removes what this cannot.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// The folder that a file lies in. The parent of a bare name is the empty path, which is no folder to the system.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder and those above it that are missing. Their names are synced, too: a file is no safer than the folder that it lies in.
+fn make_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(folder);
+    if above != folder {
+        make_folder(above)?;
+    }
+    match fs::create_dir(folder) {
+        // Another process was faster.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        outcome => outcome.at("create", folder)?,
+    }
+    sync_folder(above)
 }
 
 /// The same for a folder of files: `write` is handed an empty one under a temporary name. There must be nothing under its final name yet.
 pub fn publish_folder(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).at("create", folder)?;
+    let folder = folder_of(path);
+    make_folder(folder)?;
     let temporary = temporary_name(path);
     fs::create_dir(&temporary).at("create", &temporary)?;
     let outcome = write(&temporary).and_then(|()| {
@@ -63,16 +118,17 @@ pub fn publish_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Gives these bytes their final name, whole or not at all, without waiting for the disk: for many small files that one
 /// [`sync_file_system`] makes durable before anything vouches for them.
 pub fn place_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().expect("a file lies in a folder");
     let temporary = temporary_name(path);
-    let outcome = fs::write(&temporary, bytes)
-        .or_else(|error| {
-            // The folder is made on the first write into it, not looked for on every one.
-            fs::create_dir_all(folder)?;
-            if error.kind() == std::io::ErrorKind::NotFound { fs::write(&temporary, bytes) } else { Err(error) }
-        })
-        .at("write", &temporary)
-        .and_then(|()| fs::rename(&temporary, path).at("rename into place", path));
+    let written = match fs::write(&temporary, bytes) {
+        // The folder is made on the first write into it, not looked for on every one.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            make_folder(folder_of(path))?;
+            fs::write(&temporary, bytes)
+        }
+        written => written,
+    };
+    let outcome =
+        written.at("write", &temporary).and_then(|()| fs::rename(&temporary, path).at("rename into place", path));
     if outcome.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -82,19 +138,27 @@ pub fn place_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Makes everything written so far to the file system of `folder` durable.
 pub fn sync_file_system(folder: &Path) -> Result<()> {
     let file = File::open(folder).at("open", folder)?;
-    rustix::fs::syncfs(&file).map_err(std::io::Error::from).at("sync", folder)
+    match rustix::fs::syncfs(&file).map_err(std::io::Error::from) {
+        // Where one file system cannot be asked for, all are.
+        Err(error) if cannot_sync(&error) => {
+            rustix::fs::sync();
+            Ok(())
+        }
+        outcome => outcome.at("sync", folder),
+    }
 }
 
-/// Gives a published file another published name in the same file system. A source that is already gone is no error:
-/// another process did the same.
-pub fn retire(from: &Path, to: &Path) -> Result<()> {
-    let folder = to.parent().expect("a published file lies in a folder");
-    fs::create_dir_all(folder).at("create", folder)?;
+/// Gives a published file another published name in the same file system; returns whether it did. A source that is already gone is
+/// no error: another process did the same.
+pub fn retire(from: &Path, to: &Path) -> Result<bool> {
+    let folder = folder_of(to);
+    make_folder(folder)?;
     match fs::rename(from, to) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         outcome => {
             outcome.at("move aside", from)?;
-            sync_folder(folder)
+            sync_folder(folder)?;
+            Ok(true)
         }
     }
 }
@@ -107,12 +171,23 @@ pub fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes a rename durable. A file system that cannot sync a folder (some network ones) has said so by `EINVAL`.
+/// The same, and no power cut brings it back.
+pub fn remove_for_good(path: &Path) -> Result<()> {
+    remove(path)?;
+    sync_folder(folder_of(path))
+}
+
+/// Makes a rename durable, where the file system can.
 fn sync_folder(folder: &Path) -> Result<()> {
-    match File::open(folder).and_then(|f| f.sync_all()) {
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+    match File::open(folder).at("open", folder)?.sync_all() {
+        Err(error) if cannot_sync(&error) => Ok(()),
         outcome => outcome.at("sync", folder),
     }
+}
+
+/// How a file system says that it cannot sync what it was asked to (some network ones cannot sync a folder).
+fn cannot_sync(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported)
 }
 
 fn temporary_name(path: &Path) -> PathBuf {

@@ -208,6 +208,21 @@ fn media() -> PathBuf {
     done
 }
 
+/// Every file below a folder.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
 pub(crate) fn ffmpeg(args: &[&str], out: &Path) {
     let status = Command::new("ffmpeg").args(["-v", "error", "-nostdin", "-y"]).args(args).arg(out).status();
     let status = status.expect("the tests need the ffmpeg command (./setup.sh installs it)");

@@ -8,6 +8,10 @@
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
 //! | `exchange` | features out of one work directory and into another |
 //! | `failing` | failures as data: how often tried, what is tried again, when a run stops for them |
+//! | `faults` | kills and failing system calls at every step by which a work directory changes |
+//! | `power` | what a disk may hold after the power failed, as a model |
+//! | `together` | several processes on one work directory |
+//! | `scenes`, `shim` | the runs that those three disturb, and how |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `limits` | what a file may take, and how a run ends when it is asked to |
@@ -26,14 +30,19 @@ mod choosing;
 mod commands;
 mod exchange;
 mod failing;
+mod faults;
 mod fetching;
 mod keys;
 mod lab;
 mod limits;
 mod media;
+mod power;
+mod scenes;
 mod server;
+mod shim;
 mod slurm;
 mod survival;
 mod systems;
 mod tau;
+mod together;
 mod workers;

@@ -4,24 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::lab::{CLIPS, Lab, ffmpeg};
+use crate::lab::{CLIPS, Lab, ffmpeg, files_below};
+use crate::scenes::computed_in_all_runs;
+use crate::shim::{Action, Fault, watch};
 
 const STAGES: [&str; 3] = ["extract-frames", "log-mel", "encode-clip"];
-
-/// Every file below a folder.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files_below(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
 
 fn leftovers(lab: &Lab) -> Vec<PathBuf> {
     files_below(&lab.path("work")).into_iter().filter(|p| p.to_str().unwrap().contains(".tmp-")).collect()
@@ -55,26 +42,12 @@ fn r01_killed_at_random_instants_ends_in_the_same_bytes() {
         lab.run(&STAGES);
         assert_eq!(lab.shards(), clean.shards(), "round {round}");
         assert_eq!(leftovers(&lab), Vec::<PathBuf>::new(), "round {round}");
-        redone += computed_in_all_runs(&lab) - STAGES.len() * CLIPS;
+        redone += computed_in_all_runs(&lab.path("work")) - STAGES.len() * CLIPS;
         std::fs::remove_dir_all(lab.path("work")).unwrap();
     }
     let values = ROUNDS * STAGES.len() * CLIPS;
     eprintln!("{kills} kills in {ROUNDS} rounds of {whole:.1?}; {redone} of {values} values were computed twice");
     assert!(kills >= ROUNDS / 2, "only {kills} runs were still alive when they were to be killed");
-}
-
-/// Values computed over every run of the lab, by their records; a killed run's record ends where it was killed.
-fn computed_in_all_runs(lab: &Lab) -> usize {
-    files_below(&lab.path("work/.pipeline/v1/runs"))
-        .iter()
-        .flat_map(|record| {
-            let text = std::fs::read_to_string(record).unwrap();
-            text.lines()
-                .map(|line| line.contains("\"event\":\"item\"") && line.ends_with("\"copied\":false}"))
-                .collect::<Vec<_>>()
-        })
-        .filter(|computed| *computed)
-        .count()
 }
 
 /// R2: a damaged shard is found, named, set aside and rebuilt.
@@ -151,6 +124,47 @@ fn r05_a_changed_parameter_never_reuses_old_output() {
         let said = lab.run(&[&STAGES[..], &["--set", set]].concat());
         assert_eq!(said.computed(stage), CLIPS as u64, "{set}");
     }
+}
+
+/// R5 for pictures, whose names are the same for every rate and content: a row never vouches for pictures that took the place of its own,
+/// neither after a run that ended nor after one that was killed among them.
+#[test]
+fn r05_pictures_that_took_the_place_of_others_are_not_believed() {
+    let lab = Lab::new();
+    let pictures = || {
+        let all = files_below(&lab.path("work/extract-frames")).into_iter();
+        let pictures = all.filter(|path| path.extension().is_some_and(|e| e == "png"));
+        pictures.map(|path| (path.clone(), std::fs::read(&path).unwrap())).collect::<Vec<_>>()
+    };
+    lab.run(&["extract-frames"]);
+    let (wanted, shards) = (pictures(), lab.shards());
+    let faster = ["run", "extract-frames", "--set", "extract-frames.fps=2"];
+    lab.pipeline(&faster).ended(0);
+    assert!(pictures() != wanted);
+    lab.run(&["extract-frames"]);
+    assert!(pictures() == wanted && lab.shards() == shards, "back from another rate");
+    for at in [2, 5, 9] {
+        let mut command = lab.command(&faster);
+        let fault = Fault { kinds: vec!["rename"], at, action: Action::Kill };
+        watch(&mut command, &lab.path("work"), &lab.path("trace"), false, Some(&fault));
+        assert_eq!(command.output().unwrap().status.code(), None);
+        lab.run(&["extract-frames"]);
+        assert!(pictures() == wanted && lab.shards() == shards, "killed before rename {at}");
+    }
+    // Another content, and back, with a kill between.
+    let (one, other) = (lab.clip("tram", 1, "mp4"), lab.clip("park", 1, "mp4"));
+    let content = std::fs::read(&one).unwrap();
+    std::fs::copy(&other, &one).unwrap();
+    let mut command = lab.command(&["run", "extract-frames"]);
+    let fault = Fault { kinds: vec!["rename"], at: 5, action: Action::Kill };
+    watch(&mut command, &lab.path("work"), &lab.path("trace"), false, Some(&fault));
+    assert_eq!(command.output().unwrap().status.code(), None);
+    assert!(pictures() != wanted, "some are those of the other content");
+    std::fs::write(&one, content).unwrap();
+    let said = lab.run(&["extract-frames"]);
+    assert!(pictures() == wanted && lab.shards() == shards, "back from another content");
+    assert!(said.computed("extract-frames") < 3, "the other clips keep theirs");
+    lab.pipeline(&["verify"]).ended(0);
 }
 
 /// R6: torn bookkeeping is a cache miss, not a loss.
