@@ -341,6 +341,11 @@ impl Sources {
                 let mut offsets = open(path)?;
                 offsets.integers().map_err(|e| bad(path, e.to_string()))?
             }
+            // Counted first: a matrix without columns may claim any number of rows.
+            None if names.len() != matrix.rows() => {
+                let message = format!("{} ids, but the matrix has {} clips", names.len(), matrix.rows());
+                return Err(bad(ids, message));
+            }
             None => (0..=matrix.rows() as i64).collect(),
         };
         let ascending = ends.windows(2).all(|pair| pair[0] <= pair[1]);

@@ -105,11 +105,13 @@ impl Npy {
         let header = String::from_utf8(header).map_err(|_| NpyError::NotNpy)?;
         let (element, shape) = parse(&header)?;
         let data = file.stream_position()?;
-        let count = shape.iter().try_fold(1_u64, |n, &side| n.checked_mul(side as u64));
-        let expected = count.and_then(|n| n.checked_mul(size(element) as u64)).and_then(|n| n.checked_add(data));
         let found = file.get_ref().metadata()?.len();
+        // A row must be countable even where there is none: (0, 2^63) has no values and is nobody's matrix.
+        let bytes = |shape: &[usize]| shape.iter().try_fold(size(element), |n, &side| n.checked_mul(side));
+        let row = shape.iter().skip(1).try_fold(size(element), |n, &side| n.checked_mul(side.max(1)));
+        let expected = row.and_then(|_| bytes(&shape)).and_then(|n| (n as u64).checked_add(data));
         if expected != Some(found) {
-            return Err(NpyError::Size { shape, found: found - data });
+            return Err(NpyError::Size { shape, found: found.saturating_sub(data) });
         }
         Ok(Npy { file, data, element, shape })
     }
@@ -230,6 +232,21 @@ mod tests {
         assert_eq!(bytes.len(), 128 + 36);
         std::fs::write(&path, &bytes[..130]).expect("write");
         assert!(matches!(Npy::open(&path), Err(NpyError::Size { .. })));
+    }
+
+    #[test]
+    fn a_shape_that_holds_nothing_is_no_reason_to_count_beyond_memory() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().join("a.npy");
+        let open = |shape: &str| {
+            let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let bytes = [&MAGIC[..8], &(text.len() as u16).to_le_bytes(), text.as_bytes()].concat();
+            std::fs::write(&path, bytes).expect("write");
+            Npy::open(&path)
+        };
+        assert!(matches!(open("(0, 9223372036854775807)"), Err(NpyError::Size { .. })));
+        assert!(matches!(open("(9223372036854775807, 9223372036854775807)"), Err(NpyError::Size { .. })));
+        assert!(open("(0, 4)").expect("empty").read(0..0).expect("nothing").is_empty());
     }
 
     #[test]

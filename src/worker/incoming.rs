@@ -38,7 +38,7 @@ impl IncomingRows {
 
     /// The rows, if every column has `len` of them.
     pub fn finish(self, len: usize) -> Option<Rows> {
-        let complete = |column: &Column| column.values.len() == len * column.width.unwrap_or(1);
+        let complete = |column: &Column| len.checked_mul(column.width.unwrap_or(1)) == Some(column.values.len());
         (!self.columns.is_empty() && self.columns.iter().all(complete)).then_some(Rows { len, columns: self.columns })
     }
 }

@@ -72,7 +72,7 @@ fn decode(request: &Value) -> Result<Output> {
         // A timeline that did not hold is replaced, once.
         for _ in 0..2 {
             kept = (Vec::new(), Vec::new());
-            let picks = extract_frames::select(video.timeline(), &FrameSpec { fps_num: 1, fps_den: 1 })?;
+            let picks = extract_frames::select(video.timeline(), &FrameSpec::at(1, 1))?;
             let wanted: Vec<usize> = picks.iter().map(|pick| pick.frame).collect();
             let outcome = video.decode(&wanted, &mut |_, picture| {
                 if saves {

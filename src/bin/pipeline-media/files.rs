@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use contract::{Cause, Failure, Picture, Values};
+use contract::{Cause, Failure, Partial, Picture, Values};
 use encode_clip::Preprocess;
 use extract_frames::{FileSpec, FrameSpec, Pick};
 use log_mel::LogMel;
-use media::{MediaFile, Outcome, Video};
+use media::{Damage, MediaFile, Outcome, Video};
 use pipeline::worker::Settings;
 use pipeline::worker::protocol::{ColumnHead, PIECE, Reply, Wanted, send};
 
@@ -19,18 +19,18 @@ pub(crate) struct Maker {
     files: FileSpec,
     preprocess: Option<Preprocess>,
     log_mel: Option<LogMel>,
+    partial_sound: Partial,
 }
 
 impl Maker {
     /// As the settings say.
     pub(crate) fn new(settings: &Settings) -> Result<Maker, Box<dyn std::error::Error + Send + Sync>> {
         let spec = settings.extract_frames.resolve()?;
-        let log_mel = match &settings.log_mel {
-            Some(params) => Some(LogMel::new(&params.resolve()?)?),
-            None => None,
-        };
+        let sound = settings.log_mel.as_ref().map(log_mel::Params::resolve).transpose()?;
+        let partial_sound = sound.as_ref().map_or(Partial::Reject, |spec| spec.partial);
+        let log_mel = sound.as_ref().map(LogMel::new).transpose()?;
         let preprocess = settings.encode_clip.as_ref().map(Preprocess::of).transpose()?;
-        Ok(Maker { frames: spec.frames, files: spec.files, preprocess, log_mel })
+        Ok(Maker { frames: spec.frames, files: spec.files, preprocess, log_mel, partial_sound })
     }
 
     /// Which pictures are looked at.
@@ -54,6 +54,10 @@ impl Maker {
         cpu.lasts(length);
         send(output, &Reply::Length(length), &[])?;
         loop {
+            // Before anything is decoded for nothing, and again when more is known.
+            if let Some(failure) = self.rejected(&video) {
+                return Ok(Err(failure));
+            }
             let picks = match extract_frames::select(video.timeline(), &self.frames) {
                 Ok(picks) => picks,
                 Err(error) => return Ok(Err(Failure::from_error(&error))),
@@ -82,6 +86,12 @@ impl Maker {
                 Ok(Outcome::Revised) => send(output, &Reply::StartOver, &[])?,
             }
         }
+    }
+
+    /// Why the video is not taken, if only a part of it is good and that will not do.
+    fn rejected(&self, video: &Video) -> Option<Failure> {
+        let damage = video.damage().filter(|_| self.frames.partial == Partial::Reject)?;
+        Some(partial(damage, extract_frames::DECL.id))
     }
 
     fn picture(
@@ -113,11 +123,14 @@ impl Maker {
     /// Sends the log-mel, column by column; returns its rows.
     pub(crate) fn sound(&mut self, file: &MediaFile, output: &mut impl Write) -> io::Result<Result<usize, Failure>> {
         let log_mel = self.log_mel.as_mut().ok_or_else(|| io::Error::other("there is no log-mel"))?;
-        let sound = match media::sound_of(file) {
-            Ok(sound) => sound,
+        let heard = match media::hear(file) {
+            Ok(heard) => heard,
             Err(error) => return Ok(Err(Failure::from_error(&error))),
         };
-        let rows = match log_mel.compute(&sound) {
+        if let Some(damage) = heard.damage.filter(|_| self.partial_sound == Partial::Reject) {
+            return Ok(Err(partial(&damage, log_mel::DECL.id)));
+        }
+        let rows = match log_mel.compute(&heard.sound) {
             Ok(rows) => rows,
             Err(error) => return Ok(Err(Failure::from_error(&error))),
         };
@@ -130,6 +143,11 @@ impl Maker {
         }
         Ok(Ok(rows.len))
     }
+}
+
+/// The failure of a file of which only a part is good. What else could be done is said with it.
+fn partial(damage: &Damage, stage: &str) -> Failure {
+    Failure::new(Cause::Corrupt, format!("{damage} (`{stage}.partial = \"keep\"` takes what is good)"))
 }
 
 fn little_endian(values: &Values) -> Vec<u8> {

@@ -8,6 +8,7 @@
 //! | [`decl`] | [`Decl`]: a stage's id, version, kind and inputs |
 //! | [`item`] | [`Item`]: one clip of a data set |
 //! | [`cause`] | [`Cause`], [`Failure`]: why an item has no value |
+//! | [`partial`] | [`Partial`]: whether a file of which only a part is good counts |
 //! | [`rows`] | [`Rows`]: what an item stage makes of one item |
 //! | [`picture`] | [`Picture`]: RGB8 pixels |
 //! | [`sound`] | [`Sound`]: interleaved f32 samples |
@@ -16,6 +17,7 @@
 pub mod cause;
 pub mod decl;
 pub mod item;
+pub mod partial;
 pub mod picture;
 pub mod rows;
 pub mod sound;
@@ -24,6 +26,7 @@ pub mod timeline;
 pub use cause::{Cause, Classify, Failure};
 pub use decl::{Decl, Kind};
 pub use item::Item;
+pub use partial::Partial;
 pub use picture::Picture;
 pub use rows::{Column, ColumnSpec, Element, Rows, Values};
 pub use sound::Sound;

@@ -37,7 +37,7 @@
 //!
 //! # History of `version`
 //!
-//! 1: first.
+//! 1: first. Since then `partial`: the bytes of pictures are the same.
 
 mod params;
 mod picture;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use contract::Partial;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The table `[extract-frames]` as written.
@@ -15,11 +16,15 @@ pub struct Params {
     pub format: Format,
     /// Quality of JPEG files, 1 to 100; without effect on PNG.
     pub jpeg_quality: u8,
+    /// What becomes of a video whose beginning is good and whose end is missing or damaged: `reject` (the item fails as `corrupt`, with the
+    /// time from which on) or `keep` (what is good, exactly as the ffmpeg command). What counts as such is a table in `media::damage`; pictures
+    /// that nobody wants are not decoded, so damage that touches no wanted picture goes unseen.
+    pub partial: Partial,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Params { fps: Rate { num: 1, den: 1 }, format: Format::Png, jpeg_quality: 95 }
+        Params { fps: Rate { num: 1, den: 1 }, format: Format::Png, jpeg_quality: 95, partial: Partial::Reject }
     }
 }
 
@@ -178,6 +183,16 @@ pub struct FrameSpec {
     pub fps_num: u32,
     /// Denominator.
     pub fps_den: u32,
+    /// Whether a part of a video will do. [`select`](crate::select) does not ask.
+    #[serde(skip_serializing_if = "Partial::is_keep")]
+    pub partial: Partial,
+}
+
+impl FrameSpec {
+    /// `num` pictures in `den` seconds, of whatever there is of a video.
+    pub const fn at(num: u32, den: u32) -> FrameSpec {
+        FrameSpec { fps_num: num, fps_den: den, partial: Partial::Keep }
+    }
 }
 
 /// How picture files are written.
@@ -201,7 +216,7 @@ impl Params {
         }
         let divisor = gcd(num.into(), den.into()) as u32;
         Ok(Spec {
-            frames: FrameSpec { fps_num: num / divisor, fps_den: den / divisor },
+            frames: FrameSpec { fps_num: num / divisor, fps_den: den / divisor, partial: self.partial },
             files: FileSpec {
                 format: self.format,
                 jpeg_quality: (self.format == Format::Jpeg).then_some(self.jpeg_quality),

@@ -71,6 +71,7 @@
 //! # History of `version`
 //!
 //! 1. First. Since then `preemphasis`, `log`, `offset`, `divisor`, `hann-symmetric`, `kaldi` and the preset `efficientat`: other values change none.
+//!    Nor does `partial`, which is no affair of this crate: whoever decodes obeys it.
 //! 2. f32 instead of f64, with the error stated above.
 
 mod filterbank;

@@ -1,6 +1,6 @@
 //! The table `[log-mel]` of `pipeline.toml`, and what it means once every value is explicit.
 
-use contract::{ColumnSpec, Element};
+use contract::{ColumnSpec, Element, Partial};
 use serde::{Deserialize, Serialize};
 
 /// The table `[log-mel]` as written: a preset, and any of its values replaced.
@@ -91,6 +91,9 @@ pub struct Params {
     /// Element type of the stored values. All presets: `f32`; `f16` halves the size and rounds to 1/16 dB near -100 dB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
+    /// What becomes of sound whose beginning is good and whose end is missing or damaged: `reject` (the item fails as `corrupt`, with the time
+    /// from which on) or `keep` (what is good, as the ffmpeg command hears it). What counts as such is a table in `media::damage`.
+    pub partial: Partial,
 }
 
 /// A named set of parameters.
@@ -194,7 +197,7 @@ pub enum Dtype {
     F16,
 }
 
-/// Everything that can change a value, explicit: goes verbatim into the cache key. The fields are those of [`Params`]. The last four
+/// Everything that can change a value, explicit: goes verbatim into the cache key. The fields are those of [`Params`]. The last five
 /// came later: where they say what was always done they are left out, so that keys of before stay as they are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are those of `Params`, documented there once")]
@@ -227,6 +230,8 @@ pub struct Spec {
     pub offset: f64,
     #[serde(skip_serializing_if = "is_one")]
     pub divisor: f64,
+    #[serde(skip_serializing_if = "Partial::is_keep")]
+    pub partial: Partial,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -287,6 +292,7 @@ impl Params {
             log: self.log.unwrap_or(base.log),
             offset: self.offset.unwrap_or(base.offset),
             divisor: self.divisor.unwrap_or(base.divisor),
+            partial: self.partial,
         };
         spec.check()?;
         Ok(spec)
@@ -321,6 +327,7 @@ impl Preset {
             log: Log::Db,
             offset: 0.0,
             divisor: 1.0,
+            partial: Partial::Reject,
         };
         match self {
             Preset::Reference => reference,

@@ -50,7 +50,7 @@ fn ours(path: &Path) -> Result<(f64, usize), MediaError> {
     let mut pictures = 0;
     // A timeline that did not hold is replaced, once.
     for _ in 0..2 {
-        let picks = extract_frames::select(video.timeline(), &FrameSpec { fps_num: 1, fps_den: 1 });
+        let picks = extract_frames::select(video.timeline(), &FrameSpec::at(1, 1));
         let wanted: Vec<usize> = picks.unwrap_or_default().iter().map(|p| p.frame).collect();
         pictures = wanted.len();
         let outcome = video.decode(&wanted, &mut |_, picture| {

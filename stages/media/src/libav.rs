@@ -7,8 +7,8 @@ use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::{self as ffmpeg, Dictionary};
 use serde::{Deserialize, Serialize};
 
-use crate::MediaError;
 use crate::file::{Failure, MediaFile};
+use crate::{Damage, MediaError};
 
 /// Major versions of the libraries that decide the bytes of a picture or a sound: facts for cache keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,6 +67,48 @@ pub(crate) fn open_input(file: &MediaFile) -> (Result<Input, ffmpeg::Error>, Fai
     let input = StreamIo::from_read_seek(reader)
         .and_then(|stream| ffmpeg::format::input_from_stream(stream, Some(file.name()), Some(options)));
     (input, failure)
+}
+
+/// Samples of a stream that the index of its file lists and that are not there.
+pub(crate) struct Listed {
+    count: usize,
+    total: usize,
+    /// The decoding time of the first, in ticks of the stream.
+    pub(crate) first: i64,
+}
+
+impl Listed {
+    /// As damage of a file of this length. `unit`: what the samples are, many of them.
+    pub(crate) fn damage(&self, unit: &str, len: u64) -> Damage {
+        let detail = format!("{} of {} {unit} lie beyond the end of the file", self.count, self.total);
+        Damage { missing: true, micros: None, byte: Some(len), detail }
+    }
+}
+
+/// Samples of a stream that the index of an MP4 lists and that lie beyond the end of the file. In other formats an index holds only places to
+/// jump to.
+#[expect(unsafe_code, reason = "the binding does not show the index")]
+pub(crate) fn listed_beyond_end(input: &mut Input, index: usize, len: u64) -> Option<Listed> {
+    if !input.format().name().split(',').any(|name| name == "mp4") {
+        return None;
+    }
+    let (mut count, mut first) = (0, None);
+    // SAFETY: the stream lives as long as `input`, which nobody else holds; an entry is looked at before anything else is called.
+    let total = unsafe {
+        let stream = *(*input.as_mut_ptr()).streams.add(index);
+        let total = ffmpeg::ffi::avformat_index_get_entries_count(stream).max(0);
+        for i in 0..total {
+            let Some(entry) = ffmpeg::ffi::avformat_index_get_entry(stream, i).as_ref() else { break };
+            let end = u64::try_from(entry.pos).unwrap_or(u64::MAX).saturating_add(entry.size().max(0) as u64);
+            // What an edit list cuts away is no loss.
+            if end > len && entry.flags() & ffmpeg::ffi::AVINDEX_DISCARD_FRAME == 0 {
+                count += 1;
+                first.get_or_insert(entry.timestamp);
+            }
+        }
+        total as usize
+    };
+    first.map(|first| Listed { count, total, first })
 }
 
 /// What libav says of an error code.

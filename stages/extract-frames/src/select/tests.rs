@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{DECL, Params};
 
-const ONE: FrameSpec = FrameSpec { fps_num: 1, fps_den: 1 };
+const ONE: FrameSpec = FrameSpec::at(1, 1);
 
 fn timeline(num: i32, den: i32, frames: &[(i64, i64)]) -> Timeline {
     Timeline {
@@ -104,7 +104,7 @@ fn a_change_of_size_loses_the_frame_that_the_filter_holds() {
 #[test]
 fn other_rates() {
     let t = constant(30, 1, 90);
-    let at = |num, den| select(&t, &FrameSpec { fps_num: num, fps_den: den }).unwrap();
+    let at = |num, den| select(&t, &FrameSpec::at(num, den)).unwrap();
     assert_eq!(at(30, 1).iter().map(|p| p.frame).collect::<Vec<_>>(), (0..90).collect::<Vec<_>>());
     assert_eq!(at(1, 2).iter().map(|p| (p.frame, p.time)).collect::<Vec<_>>(), [(29, 0.0), (89, 2.0)]);
     assert_eq!(at(2, 1).len(), 6);
@@ -173,7 +173,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn agrees_with_the_definition(t in any_timeline(), fps_num in 1_u32..40, fps_den in 1_u32..5) {
-        let spec = FrameSpec { fps_num, fps_den };
+        let spec = FrameSpec::at(fps_num, fps_den);
         let fast: Vec<usize> = select(&t, &spec).unwrap().into_iter().map(|p| p.frame).collect();
         let slow: Vec<usize> = by_definition(&t, spec).into_iter().map(|(_, i)| i).collect();
         prop_assert_eq!(fast, slow);

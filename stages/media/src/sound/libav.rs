@@ -14,10 +14,11 @@ use ffmpeg::media::Type;
 use ffmpeg_next::format::stream::StreamMut;
 use ffmpeg_next::{self as ffmpeg, Packet, Stream, decoder, ffi, frame};
 
-use super::Samples;
-use crate::{MediaError, MediaFile};
+use super::{Heard, Samples};
+use crate::libav::listed_beyond_end;
+use crate::{Damage, MediaError, MediaFile, statement};
 
-pub(super) fn sound(file: &MediaFile) -> Result<Sound, MediaError> {
+pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
     let (input, system) = crate::libav::open_input(file);
     system.check()?;
     let mut input = input.map_err(unopened)?;
@@ -28,25 +29,32 @@ pub(super) fn sound(file: &MediaFile) -> Result<Sound, MediaError> {
     let stream = input.stream(index).expect("the index is that of a stream");
     let encrypted = is_encrypted(&stream);
     let mut decoder = open_decoder(&stream)?;
-    let mut heard = Heard { samples: Samples::new(), shape: None, failure: None };
+    let mut heard = Decoded::new();
     let mut packet = Packet::empty();
     // Like the command, any error of reading but "try again" is the end of the file, unless the system failed.
-    loop {
+    let ended = loop {
         match packet.read(&mut input) {
             Ok(()) if packet.stream() == index => {}
             Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => continue,
-            Err(_) => break system.check()?,
+            Err(error) => {
+                system.check()?;
+                break error;
+            }
         }
         match decoder.send_packet(&packet) {
             Ok(()) => heard.take(&mut decoder)?,
-            Err(error) => heard.failure = Some(error),
+            Err(error) => heard.fail(error),
         }
-    }
+        heard.judge(&packet);
+    };
     if decoder.send_eof().is_ok() {
         heard.take(&mut decoder)?;
     }
     match (heard.shape, heard.failure) {
-        (Some((sample_rate, channels)), _) => Ok(Sound { sample_rate, channels, samples: heard.samples.values }),
+        (Some((sample_rate, channels)), _) => {
+            let damage = heard.damage(&mut input, index, file, ended);
+            Ok(Heard { sound: Sound { sample_rate, channels, samples: heard.samples.values }, damage })
+        }
         (None, Some(_)) if encrypted => Err(MediaError::Encrypted),
         (None, Some(error)) => Err(MediaError::Corrupt { detail: format!("not one packet of sound decodes: {error}") }),
         (None, None) => Err(MediaError::Empty { unit: "sample" }),
@@ -54,15 +62,76 @@ pub(super) fn sound(file: &MediaFile) -> Result<Sound, MediaError> {
 }
 
 /// What was decoded so far.
-struct Heard {
+struct Decoded {
     samples: Samples,
     /// Sample rate and channels of all frames.
     shape: Option<(u32, usize)>,
     /// The last error of the decoder. It is passed over as long as there is any sound.
     failure: Option<ffmpeg::Error>,
+    /// Whether there was one with the packet at hand.
+    failed_here: bool,
+    packets: usize,
+    /// Packets that were incomplete or gave an error.
+    lost: usize,
+    /// What had been decoded before the first of these, in microseconds, and its place in the file.
+    first_lost: Option<(i64, Option<u64>)>,
 }
 
-impl Heard {
+impl Decoded {
+    fn new() -> Decoded {
+        let samples = Samples::new();
+        Decoded { samples, shape: None, failure: None, failed_here: false, packets: 0, lost: 0, first_lost: None }
+    }
+
+    fn fail(&mut self, error: ffmpeg::Error) {
+        self.failure = Some(error);
+        self.failed_here = true;
+    }
+
+    /// Samples per channel so far.
+    fn frames(&self) -> u64 {
+        self.shape.map_or(0, |(_, channels)| (self.samples.values.len() / channels) as u64)
+    }
+
+    /// How long what was decoded lasts, in microseconds.
+    fn micros(&self) -> i64 {
+        self.shape.map_or(0, |(rate, _)| (u128::from(self.frames()) * 1_000_000 / u128::from(rate)) as i64)
+    }
+
+    /// Counts the packet that was just decoded, or was not.
+    fn judge(&mut self, packet: &Packet) {
+        self.packets += 1;
+        if std::mem::take(&mut self.failed_here) || packet.is_corrupt() {
+            self.lost += 1;
+            let byte = u64::try_from(packet.position()).ok().filter(|byte| *byte > 0);
+            self.first_lost = self.first_lost.or(Some((self.micros(), byte)));
+        }
+    }
+
+    /// What is missing or damaged, now that all is decoded and reading ended with this error.
+    fn damage(&self, input: &mut Input, index: usize, file: &MediaFile, ended: ffmpeg::Error) -> Option<Damage> {
+        let end = Some(self.micros());
+        let missing = match listed_beyond_end(input, index, file.len()) {
+            Some(listed) => Some(listed.damage("packets of sound", file.len())),
+            None => statement::damage(file),
+        };
+        let missing = missing.or_else(|| {
+            let stated = statement::flac_samples(file).filter(|stated| *stated > self.frames())?;
+            let detail = format!("{} of {stated} samples are decoded", self.frames());
+            Some(Damage { missing: true, micros: None, byte: None, detail })
+        });
+        let missing = missing.or_else(|| {
+            let detail = format!("the container cannot be read any further: {ended}");
+            let early = ended != ffmpeg::Error::Eof;
+            early.then(|| Damage { missing: true, micros: None, byte: None, detail })
+        });
+        let broken = self.first_lost.map(|(micros, byte)| {
+            let detail = format!("{} of {} packets of sound do not decode", self.lost, self.packets);
+            Damage { missing: false, micros: Some(micros), byte, detail }
+        });
+        Damage::earlier(missing.map(|missing| missing.behind(end)), broken)
+    }
+
     /// Takes the frames that are ready.
     fn take(&mut self, decoder: &mut decoder::Audio) -> Result<(), MediaError> {
         let mut frame = frame::Audio::empty();
@@ -71,7 +140,7 @@ impl Heard {
                 Ok(()) => self.append(&frame)?,
                 Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => return Ok(()),
                 Err(error) => {
-                    self.failure = Some(error);
+                    self.fail(error);
                     return Ok(());
                 }
             }

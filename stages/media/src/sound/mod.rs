@@ -35,7 +35,7 @@ use std::path::Path;
 
 use contract::Sound;
 
-use crate::{MediaError, MediaFile};
+use crate::{Damage, MediaError, MediaFile, statement};
 use sniff::Content;
 
 /// The most values (samples over all channels) that are decoded of one file: 12 h of 48-kHz stereo, 16 GiB.
@@ -46,8 +46,22 @@ pub fn sound(path: &Path) -> Result<Sound, MediaError> {
     sound_of(&MediaFile::read(path)?)
 }
 
-/// The sound of a file. At least one sample, at least one channel, a rate above 0; samples may be NaN if the file says so.
+/// What was heard of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// At least one sample, at least one channel, a rate above 0; samples may be NaN if the file says so.
+    pub sound: Sound,
+    /// Why that is only a part of what the file promises, if it is.
+    pub damage: Option<Damage>,
+}
+
+/// The sound of a file, be it whole or not.
 pub fn sound_of(file: &MediaFile) -> Result<Sound, MediaError> {
+    hear(file).map(|heard| heard.sound)
+}
+
+/// The sound of a file, and whether it is whole.
+pub fn hear(file: &MediaFile) -> Result<Heard, MediaError> {
     let mut head = Vec::new();
     file.reader().take(sniff::HEAD as u64).read_to_end(&mut head).map_err(|e| MediaError::from_io(&e))?;
     match sniff::content(&head) {
@@ -56,7 +70,12 @@ pub fn sound_of(file: &MediaFile) -> Result<Sound, MediaError> {
             what: "WAV with 24-bit samples in four bytes, on whose place readers disagree".into(),
         }),
         Content::Symphonia => match symphonia::sound(file) {
-            Some(sound) => Ok(sound),
+            // As many samples as are stated; but an Ogg stream states nothing, and what is not there is not missed.
+            Some(sound) => {
+                let end = (sound.frames() as u128 * 1_000_000 / u128::from(sound.sample_rate)) as i64;
+                let damage = statement::damage(file).map(|damage| damage.behind(Some(end)));
+                Ok(Heard { sound, damage })
+            }
             None => libav::sound(file),
         },
         Content::Other => libav::sound(file),

@@ -6,8 +6,9 @@ use std::io::{BufReader, ErrorKind, Read};
 
 use contract::Sound;
 
-use super::Samples;
-use crate::MediaError;
+use super::{Heard, Samples};
+use crate::statement::unknown;
+use crate::{Damage, MediaError};
 
 /// What the chunk `fmt ` says.
 struct Format {
@@ -23,7 +24,7 @@ const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
 
 /// Reads chunk after chunk; a file that ends within its samples gives those that are whole.
-pub(super) fn sound(file: impl Read) -> Result<Sound, MediaError> {
+pub(super) fn sound(file: impl Read) -> Result<Heard, MediaError> {
     let mut file = BufReader::new(file);
     skip(&mut file, 12)?;
     let mut format = None;
@@ -66,7 +67,7 @@ fn parse_format(chunk: &[u8]) -> Result<Format, MediaError> {
     Ok(Format { float, channels, sample_rate, width })
 }
 
-fn samples(file: &mut impl Read, size: u64, format: &Format) -> Result<Sound, MediaError> {
+fn samples(file: &mut impl Read, size: u64, format: &Format) -> Result<Heard, MediaError> {
     let frame = format.width * format.channels;
     let mut samples = Samples::new();
     let mut left = size;
@@ -82,7 +83,15 @@ fn samples(file: &mut impl Read, size: u64, format: &Format) -> Result<Sound, Me
     if samples.values.is_empty() {
         return Err(MediaError::Empty { unit: "sample" });
     }
-    Ok(Sound { sample_rate: format.sample_rate, channels: format.channels, samples: samples.values })
+    let sound = Sound { sample_rate: format.sample_rate, channels: format.channels, samples: samples.values };
+    let (frames, stated) = (sound.frames() as u64, size / frame as u64);
+    let damage = (frames < stated && !unknown(size)).then(|| Damage {
+        missing: true,
+        micros: Some((u128::from(frames) * 1_000_000 / u128::from(format.sample_rate)) as i64),
+        byte: None,
+        detail: format!("the file is cut off, {frames} of {stated} samples are there"),
+    });
+    Ok(Heard { sound, damage })
 }
 
 /// Integers are left-justified in their bytes, so the bytes alone say the value; a single byte is unsigned.

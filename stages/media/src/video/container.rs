@@ -5,9 +5,13 @@ use std::{ptr, slice};
 use ffmpeg_next::format::context::Input;
 use ffmpeg_next::{self as ffmpeg, Packet, ffi};
 
+use crate::damage::Damage;
 use crate::file::Failure;
-use crate::libav::{container_error, open_input};
-use crate::{MediaError, MediaFile};
+use crate::libav::{container_error, listed_beyond_end, open_input};
+use crate::{MediaError, MediaFile, statement};
+
+use super::clock::{MICRO, rescale};
+use super::predict::Entry;
 
 /// Longest side of a picture that is decoded.
 pub(crate) const MAX_SIDE: u64 = 16_384;
@@ -20,6 +24,8 @@ pub(crate) struct Container {
     index: usize,
     pub(crate) facts: Facts,
     failure: Failure,
+    /// Why reading ended, unless it was the end of the file.
+    ended: Option<ffmpeg::Error>,
 }
 
 /// What the header says of the file and the chosen stream.
@@ -61,7 +67,7 @@ impl Container {
         let input = input.map_err(container_error)?;
         let index = choose(&input)?;
         let facts = facts(&input, index)?;
-        let mut container = Container { input, index, facts, failure };
+        let mut container = Container { input, index, facts, failure, ended: None };
         container.read_only_the_chosen_stream();
         Ok(container)
     }
@@ -83,17 +89,53 @@ impl Container {
                 Ok(()) if packet.stream() == self.index => return Ok(Some(packet)),
                 Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => {}
                 // Like the command: what the demuxer cannot read any more is the end, unless the system failed.
-                Err(_) => {
+                Err(error) => {
                     self.failure.check()?;
+                    self.ended = Some(error).filter(|error| *error != ffmpeg::Error::Eof);
                     return Ok(None);
                 }
             }
         }
     }
 
+    /// What is missing of the chosen stream or damaged, as far as the container tells. `entries` are all its packets, which have been read, and
+    /// `corrupt` the first of them that is marked as damaged, with its place in the file.
+    pub(super) fn damage(
+        &mut self,
+        file: &MediaFile,
+        entries: &[Entry],
+        corrupt: Option<(Entry, u64)>,
+    ) -> Option<Damage> {
+        let facts = &self.facts;
+        let seconds = |ticks: i64| facts.micros_from_start(ticks);
+        if let Some(listed) = listed_beyond_end(&mut self.input, self.index, file.len()) {
+            return Some(listed.damage("pictures", file.len()).behind(Some(seconds(listed.first))));
+        }
+        if let Some((entry, byte)) = corrupt {
+            let detail = "the container marks a picture as incomplete or lost".to_owned();
+            let micros = entry.pts.or(entry.dts).map(seconds);
+            return Some(Damage { missing: false, micros, byte: Some(byte).filter(|byte| *byte > 0), detail });
+        }
+        let end = entries.iter().filter_map(|e| Some(e.pts.or(e.dts)?.saturating_add(e.duration))).max().map(seconds);
+        if let Some(stated) = statement::damage(file) {
+            return Some(stated.behind(end));
+        }
+        self.ended.map(|error| {
+            let detail = format!("the container cannot be read any further: {error}");
+            Damage { missing: true, micros: end, byte: None, detail }
+        })
+    }
+
     /// Codec parameters of the chosen stream.
     pub(crate) fn parameters(&self) -> ffmpeg::codec::Parameters {
         self.input.stream(self.index).expect("the chosen stream exists").parameters()
+    }
+}
+
+impl Facts {
+    /// A time of the stream in microseconds from the start of the file.
+    pub(super) fn micros_from_start(&self, ticks: i64) -> i64 {
+        rescale(ticks, self.time_base, MICRO).saturating_sub(self.start_time.unwrap_or(0))
     }
 }
 

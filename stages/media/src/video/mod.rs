@@ -53,7 +53,7 @@ use passes::Verdict;
 use predict::{Entry, Prediction};
 use role::Roles;
 
-use crate::{MediaError, MediaFile};
+use crate::{Damage, MediaError, MediaFile};
 
 /// What is known of the chosen video stream without decoding it.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +92,7 @@ pub struct Video {
     entries: Vec<Entry>,
     info: VideoInfo,
     source: Source,
+    damage: Option<Damage>,
 }
 
 /// Where the timeline comes from.
@@ -113,13 +114,19 @@ impl Video {
         let mut container = Container::open(file)?;
         let mut roles = Roles::new(container.facts.codec, &container.facts.extradata);
         let mut entries = Vec::new();
+        let mut corrupt = None;
         let packets = Packets::scan(file, &mut container, |packet| {
             if passes::encrypted(packet) {
                 return Err(MediaError::Encrypted);
             }
-            entries.push(Entry::of(packet, &mut roles));
+            let entry = Entry::of(packet, &mut roles);
+            if entry.corrupt {
+                corrupt.get_or_insert((entry, packet.position().max(0) as u64));
+            }
+            entries.push(entry);
             Ok(())
         })?;
+        let damage = container.damage(file, &entries, corrupt);
         let facts = &container.facts;
         let rate = facts.frame_rate;
         let info = VideoInfo {
@@ -130,11 +137,20 @@ impl Video {
             frame_rate: (rate.num > 0 && rate.den > 0).then(|| f64::from(rate.num) / f64::from(rate.den)),
             streams: facts.streams,
         };
-        let source = match predict::predict(facts, &entries) {
-            Some(prediction) => Source::Predicted(prediction),
-            None => look(&container, &packets)?,
+        let (source, damage) = match predict::predict(facts, &entries) {
+            Some(prediction) => (Source::Predicted(prediction), damage),
+            None => {
+                let (source, broken) = look(&container, &packets)?;
+                (source, Damage::earlier(damage, broken))
+            }
         };
-        Ok(Video { container, packets, entries, info, source })
+        Ok(Video { container, packets, entries, info, source, damage })
+    }
+
+    /// Whether only a part of the stream is good, as far as is known by now: from the container when it is opened, from the decoder when
+    /// it was decoded or had to be.
+    pub fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
     }
 
     /// What is known of the chosen stream.
@@ -191,7 +207,9 @@ impl Video {
                     },
                 )?;
                 if verdict == Verdict::Mistaken {
-                    self.source = look(&self.container, &self.packets)?;
+                    let (source, broken) = look(&self.container, &self.packets)?;
+                    self.source = source;
+                    self.damage = Damage::earlier(self.damage.take(), broken);
                     return Ok(Outcome::Revised);
                 }
             }
@@ -217,12 +235,12 @@ impl Video {
     }
 }
 
-/// Decodes the stream once to see which frames there are.
-fn look(container: &Container, packets: &Packets) -> Result<Source, MediaError> {
+/// Decodes the stream once to see which frames there are, and which of them are damaged.
+fn look(container: &Container, packets: &Packets) -> Result<(Source, Option<Damage>), MediaError> {
     let facts = &container.facts;
     let (mut frames, mut restarts) = (Vec::new(), Vec::new());
     let (mut first, mut last) = (None, None);
-    let error = passes::exact(container, packets, &mut |seen| {
+    let broken = passes::exact(container, packets, &mut |seen| {
         let shape = Shape::of(seen.frame);
         first.get_or_insert(shape);
         if last.replace(shape).is_some_and(|before| before != shape) {
@@ -232,7 +250,7 @@ fn look(container: &Container, packets: &Packets) -> Result<Source, MediaError> 
         Ok(true)
     })?;
     let Some(first) = first else {
-        return Err(error.map_or(MediaError::Empty { unit: "picture" }, decoder::undecodable));
+        return Err(broken.error.map_or(MediaError::Empty { unit: "picture" }, decoder::undecodable));
     };
     let timeline = Timeline {
         time_base: TimeBase { num: facts.time_base.num, den: facts.time_base.den },
@@ -240,7 +258,7 @@ fn look(container: &Container, packets: &Packets) -> Result<Source, MediaError> 
         multiple_streams: facts.streams > 1,
         restarts,
     };
-    Ok(Source::Decoded { timeline, first })
+    Ok((Source::Decoded { timeline, first }, broken.damage()))
 }
 
 #[cfg(test)]

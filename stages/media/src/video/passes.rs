@@ -14,7 +14,7 @@ use super::decoder::{Decoder, Step};
 use super::plan::{Action, plan};
 use super::predict::{Entry, Prediction};
 use super::role::Roles;
-use crate::MediaError;
+use crate::{Damage, MediaError};
 
 /// A frame of the exact pass.
 pub(crate) struct Seen<'a> {
@@ -27,18 +27,51 @@ pub(crate) struct Seen<'a> {
     pub(crate) frame: &'a frame::Video,
 }
 
-/// Decodes everything, until `each` says that it has had enough. Gives the last code of packets that were not understood, if any.
+/// What did not decode in an exact pass.
+#[derive(Debug, Default)]
+pub(crate) struct Broken {
+    /// The last code of packets that were not understood, if any.
+    pub(crate) error: Option<i32>,
+    /// Pictures that came out.
+    shown: usize,
+    /// Packets that gave no picture, and pictures that were patched up, behind the place where decoding could begin.
+    lost: usize,
+    patched: usize,
+    /// When the first of these should have been shown, in microseconds from the start of the file.
+    first: Option<i64>,
+}
+
+impl Broken {
+    fn note(&mut self, micros: Option<i64>) {
+        self.first = self.first.min(micros).or(self.first).or(micros);
+    }
+
+    /// As damage of the stream, if there is any.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        let detail = match (self.lost, self.patched) {
+            (0, 0) => return None,
+            (0, patched) => format!("{patched} of {} pictures are decoded with errors", self.shown),
+            (lost, 0) => format!("{lost} of {} pictures do not decode", self.shown + lost),
+            (lost, patched) => {
+                format!("{lost} of {} pictures do not decode and {patched} are decoded with errors", self.shown + lost)
+            }
+        };
+        Some(Damage { missing: false, micros: self.first, byte: None, detail })
+    }
+}
+
+/// Decodes everything, until `each` says that it has had enough.
 pub(crate) fn exact(
     container: &Container,
     packets: &Packets,
     each: &mut dyn FnMut(Seen<'_>) -> Result<bool, MediaError>,
-) -> Result<Option<i32>, MediaError> {
+) -> Result<Broken, MediaError> {
     let mut pass = Exact {
         clock: Clock::new(&container.facts),
         decoder: Decoder::open(container)?,
         frame: frame::Video::empty(),
-        shown: 0,
-        error: None,
+        begun: None,
+        broken: Broken::default(),
         pending: Vec::new(),
         each,
     };
@@ -54,15 +87,16 @@ pub(crate) fn exact(
     if more {
         pass.drain()?;
     }
-    Ok(pass.error)
+    Ok(pass.broken)
 }
 
 struct Exact<'a> {
     clock: Clock,
     decoder: Decoder,
     frame: frame::Video,
-    shown: usize,
-    error: Option<i32>,
+    /// The time of the first key frame, in ticks: what is shown before it may lack what it refers to.
+    begun: Option<i64>,
+    broken: Broken,
     /// Decoding times of the calls since the end, for frames that come out without a time.
     pending: Vec<Option<i64>>,
     each: &'a mut dyn FnMut(Seen<'_>) -> Result<bool, MediaError>,
@@ -70,6 +104,10 @@ struct Exact<'a> {
 
 impl Exact<'_> {
     fn packet(&mut self, mut packet: Packet) -> Result<bool, MediaError> {
+        let time = packet.pts().or(packet.dts());
+        if packet.is_key() {
+            self.begun = self.begun.or(Some(time.unwrap_or(i64::MIN)));
+        }
         self.clock.begin(packet.dts(), self.decoder.has_b_frames());
         let mut first = true;
         loop {
@@ -79,7 +117,7 @@ impl Exact<'_> {
                 if first {
                     packet.set_dts(dts);
                     if let Err(code) = self.decoder.send(&packet) {
-                        self.error = Some(code);
+                        self.fail(code, time);
                         self.clock.finish(self.step(packet.duration()), true, None);
                         return Ok(true);
                     }
@@ -87,7 +125,7 @@ impl Exact<'_> {
                 match self.decoder.receive(&mut self.frame) {
                     Step::Frame => got = Some(duration(&self.frame)),
                     Step::Hungry | Step::End => {}
-                    Step::Error(code) => self.error = Some(code),
+                    Step::Error(code) => self.fail(code, time),
                 }
             }
             let step = self.step(packet.duration());
@@ -112,7 +150,7 @@ impl Exact<'_> {
                 Step::Frame => duration(&self.frame),
                 Step::Hungry | Step::End => return Ok(()),
                 Step::Error(code) => {
-                    self.error = Some(code);
+                    self.fail(code, None);
                     continue;
                 }
             };
@@ -128,6 +166,15 @@ impl Exact<'_> {
         if packet_duration > 0 { self.clock.micros(packet_duration) } else { self.decoder.frame_micros() }
     }
 
+    /// A packet was not understood.
+    fn fail(&mut self, code: i32, time: Option<i64>) {
+        self.broken.error = Some(code);
+        if self.begun.is_some() {
+            self.broken.lost += 1;
+            self.broken.note(time.map(|t| self.clock.micros(t)));
+        }
+    }
+
     fn show(&mut self, fallback: Option<i64>) -> Result<bool, MediaError> {
         let mut time = self.frame.timestamp();
         if time.is_none() && fallback.is_some() {
@@ -137,8 +184,13 @@ impl Exact<'_> {
         self.clock.shown(time);
         let own = duration(&self.frame);
         let length = if own > 0 { own } else { self.clock.ticks(self.decoder.frame_micros()) };
-        let index = self.shown;
-        self.shown += 1;
+        let damaged = self.frame.is_corrupt() || self.frame.has_decode_errors();
+        if damaged && self.begun.is_some_and(|begun| time.is_none_or(|t| t >= begun)) {
+            self.broken.patched += 1;
+            self.broken.note(time.map(|t| self.clock.micros(t)));
+        }
+        let index = self.broken.shown;
+        self.broken.shown += 1;
         (self.each)(Seen { index, pts: time.unwrap_or(i64::MIN), duration: length, frame: &self.frame })
     }
 }

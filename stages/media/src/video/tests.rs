@@ -161,7 +161,7 @@ fn hostile_bytes_give_pictures_or_an_error() {
                 bytes.truncate(random(bytes.len()));
             }
             std::fs::write(&damaged, bytes).unwrap();
-            let spec = extract_frames::FrameSpec { fps_num: 1, fps_den: 1 };
+            let spec = extract_frames::FrameSpec::at(1, 1);
             let pictures = Video::open(&damaged).and_then(|mut video| {
                 let picks = extract_frames::select(video.timeline(), &spec).unwrap_or_default();
                 let wanted: Vec<usize> = picks.iter().map(|p| p.frame).collect();

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use extract_frames::{FrameSpec, Rate, select};
 use tempfile::TempDir;
 
-use crate::{MediaError, Outcome, Video};
+use crate::{Damage, MediaError, Outcome, Video};
 
 /// Size and digest of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +73,13 @@ fn ppm_header(stream: &mut impl Read) -> Option<(usize, usize)> {
 
 /// What this crate gives.
 pub(super) fn ours(path: &Path, fps: &str) -> Result<Vec<Shot>, MediaError> {
+    ours_and_damage(path, fps).map(|(shots, _)| shots)
+}
+
+/// The same, and whether it is only a part of the file.
+pub(super) fn ours_and_damage(path: &Path, fps: &str) -> Result<(Vec<Shot>, Option<Damage>), MediaError> {
     let rate: Rate = fps.parse().unwrap();
-    let spec = FrameSpec { fps_num: rate.num, fps_den: rate.den };
+    let spec = FrameSpec::at(rate.num, rate.den);
     let mut video = Video::open(path)?;
     for _ in 0..2 {
         let picks = select(video.timeline(), &spec).unwrap();
@@ -86,7 +91,7 @@ pub(super) fn ours(path: &Path, fps: &str) -> Result<Vec<Shot>, MediaError> {
             ControlFlow::Continue(())
         })?;
         if outcome == Outcome::Done {
-            return Ok(wanted.iter().map(|i| shots[i]).collect());
+            return Ok((wanted.iter().map(|i| shots[i]).collect(), video.damage().cloned()));
         }
     }
     panic!("revised twice");
@@ -94,7 +99,15 @@ pub(super) fn ours(path: &Path, fps: &str) -> Result<Vec<Shot>, MediaError> {
 
 /// `Ok` with a line for a table, or `Err` with what differs.
 pub(super) fn compare(path: &Path, fps: &str, threads: Threads) -> Result<String, String> {
-    match (ours(path, fps), command(path, fps, threads)) {
+    compare_with(ours(path, fps), command(path, fps, threads))
+}
+
+/// The same of what both gave.
+pub(super) fn compare_with(
+    ours: Result<Vec<Shot>, MediaError>,
+    command: Result<Vec<Shot>, String>,
+) -> Result<String, String> {
+    match (ours, command) {
         (Ok(ours), Ok(command)) => {
             let same = ours.iter().zip(&command).filter(|(a, b)| a == b).count();
             let line = format!("{same} of {} equal", command.len());

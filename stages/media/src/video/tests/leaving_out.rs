@@ -22,7 +22,7 @@ fn check(clips: &Clips, names: &[&str]) {
 /// The share of packets that are not even handed to the decoder for one picture every two seconds.
 fn left_out(clips: &Clips, name: &str) -> f64 {
     let video = Video::open(&clips.path(name)).unwrap();
-    let spec = extract_frames::FrameSpec { fps_num: 1, fps_den: 2 };
+    let spec = extract_frames::FrameSpec::at(1, 2);
     let picks = extract_frames::select(video.timeline(), &spec).unwrap();
     let super::Source::Predicted(prediction) = &video.source else { panic!("{name} is not predicted") };
     let times: Vec<i64> = picks.iter().map(|pick| prediction.times[pick.frame]).collect();
