@@ -311,7 +311,7 @@ impl StagePlan {
             let known = self.index.item(*at);
             return match &known.failed {
                 Some((cause, _)) if part.tries_again(*cause) => ItemState::Due(Reason::Retry(*cause)),
-                None if !pictures.has_all(&item.id, known.rows) => ItemState::Due(Reason::PictureMissing),
+                None if !pictures.stand_behind(known, &item.id) => ItemState::Due(Reason::PictureMissing),
                 _ => ItemState::Known(*at),
             };
         }

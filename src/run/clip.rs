@@ -248,7 +248,7 @@ impl<'a> Lane<'a> {
         let at = *plan.locations.get(&due.key)?;
         let item = plan.index.item(at);
         let lasting = item.failed.as_ref().is_none_or(|(cause, _)| !cause.is_transient());
-        (lasting && plan.pictures.has_all(id, item.rows) && !matches!(reason, Reason::Retry(_) | Reason::Forced))
+        (lasting && plan.pictures.stand_behind(item, id) && !matches!(reason, Reason::Retry(_) | Reason::Forced))
             .then_some(at)
     }
 

@@ -18,8 +18,10 @@
 //! - A file under its final name is complete: it was written under a temporary name in the same folder, closed, reopened
 //!   and checked, synced, and renamed ([`publish`]). Nothing is written in place.
 //! - Deleting `.pipeline/v1/index` or `digests` costs time, never results. Deleting a shard costs that shard.
-//! - A row leaves the store only by `gc`, or when a published shard holds the same key.
-//! - There is no lock: two writers of one shard produce the same bytes, so a duplicate is harmless.
+//! - A row leaves the store only by `gc`, or when a published shard holds the same key, or when its pictures are about to go.
+//! - There is no lock: two writers of one shard produce the same bytes, so a duplicate is harmless. What a process is about to replace it looks
+//!   at just before, and puts aside what it would lose; what it is about to remove for being held elsewhere, it removes only while that is there.
+//! - A row of `extract-frames` leaves the store before other pictures take the names of those that it lists.
 
 pub mod attempts;
 pub mod digests;

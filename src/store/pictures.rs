@@ -6,6 +6,7 @@ use std::path::Path;
 use extract_frames::FileSpec;
 
 use crate::error::{IoContext, Result};
+use crate::store::index::IndexedItem;
 
 /// Names of the files in a stage's folder, and how its pictures are named.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ impl PictureNames {
             Err(error) => return Err(error).at("list", folder),
         }
         Ok(PictureNames { present: Some((names, files)) })
+    }
+
+    /// Whether a stored row can stand for this item. Pictures carry the id in their names: the row of another item with the same content
+    /// lists none of this one's.
+    pub fn stand_behind(&self, stored: &IndexedItem, id: &str) -> bool {
+        self.present.is_none() || (stored.id == id && self.has_all(id, stored.rows))
     }
 
     /// Whether the `rows` pictures of this item are there.

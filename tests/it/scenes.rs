@@ -52,7 +52,7 @@ impl Scene {
         Scene::new("resumed", &["log-mel"], |lab| {
             let other = ["--set", "log-mel.n_mels=40", "--set", "store.shard_size=2"];
             lab.run(&[&["log-mel", "--work", "before"], &other[..]].concat());
-            let fault = Fault { kinds: vec!["rename"], at: 5, action: Action::Kill };
+            let fault = Fault { kinds: vec!["rename"], at: 4, action: Action::Kill };
             let mut command = lab.command(&[&["run", "log-mel", "--work", "before"], &STEPS[..]].concat());
             watch(&mut command, &lab.path("before"), &lab.path("before.trace"), false, Some(&fault));
             assert!(command.output().unwrap().status.code().is_none(), "it was to be killed");
@@ -128,11 +128,6 @@ impl Scene {
     /// The scene's run in a work directory, with nothing to watch or disturb it.
     pub(crate) fn command(&self, work: &str) -> Command {
         self.lab.command(&self.args(work))
-    }
-
-    /// Whether a path of the uninterrupted run is a folder.
-    pub(crate) fn is_folder(&self, path: &Path) -> bool {
-        path.is_dir()
     }
 
     /// Puts the state that the scene starts from into a work directory.
