@@ -7,11 +7,13 @@
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
 //! | `exchange` | features out of one work directory and into another |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
+//! | `fuzzing` | what reads files that others wrote, on bytes that are almost right |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
 //! | `systems` | training, judging, and what is refused |
 //! | `tau` | the ready configuration for TAU 2021 |
 //! | `workers` | the processes that decode: who loads libav, what a dead one costs |
+//! | `mutants` | spoilt media beside good ones, and what becomes of files of which only a part is good |
 //! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -21,9 +23,11 @@ mod bench;
 mod commands;
 mod exchange;
 mod fetching;
+mod fuzzing;
 mod keys;
 mod lab;
 mod media;
+mod mutants;
 mod server;
 mod survival;
 mod systems;

@@ -78,6 +78,11 @@ fn a_fragment_that_is_cut_in_two() {
         file
     };
     assert_eq!((of(&file(22)), cut(&file(21)).unwrap().0), (None, 41));
+    let media = |held| [file(22), vec![0, 0, 0, 20], b"mdat".to_vec(), vec![0; held]].concat();
+    assert_eq!((of(&media(12)), cut(&media(11)).unwrap().0), (None, 61));
+    // Without a fragment, a box of media that is too long says nothing: the index does.
+    let plain = [&file(22)[..12], &[0, 0, 0, 90], b"mdat", &[0; 11]].concat();
+    assert_eq!(of(&plain), None);
 }
 
 #[test]
