@@ -56,9 +56,9 @@ struct Extent {
 
 fn extent() -> Extent {
     if is_long() {
-        Extent { each: 260, every_box: 1, real: 700_000, batch: 600, patience: Duration::from_secs(1800) }
+        Extent { each: 260, every_box: 1, real: 700_000, batch: 600, patience: Duration::from_mins(30) }
     } else {
-        Extent { each: 14, every_box: 12, real: 60_000, batch: 600, patience: Duration::from_secs(240) }
+        Extent { each: 14, every_box: 12, real: 60_000, batch: 600, patience: Duration::from_mins(4) }
     }
 }
 

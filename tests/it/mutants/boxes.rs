@@ -24,10 +24,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<Vec<Mp4Box>> {
     while !rest.is_empty() {
         let (size, name) = head(rest)?;
         let body = rest.get(8..size)?;
-        let content = match HOLDERS.contains(&&name) {
-            true => Content::Boxes(parse(body)?),
-            false => Content::Bytes(body.to_vec()),
-        };
+        let holds = HOLDERS.contains(&&name);
+        let content = if holds { Content::Boxes(parse(body)?) } else { Content::Bytes(body.to_vec()) };
         boxes.push(Mp4Box { name, content });
         rest = &rest[size..];
     }
@@ -97,7 +95,7 @@ fn what_is_written_is_what_was_parsed() {
     let mut boxes = parse(&bytes).unwrap();
     assert_eq!(write(&boxes), bytes);
     assert_eq!(find(&mut boxes, "moov/trak/tkhd").len(), 2);
-    let names: Vec<_> = places(&bytes).into_iter().map(|(from, to, name)| (from, to, name)).collect();
+    let names = places(&bytes);
     assert_eq!(names[..3], [(0, 12, *b"ftyp"), (12, 62, *b"moov"), (20, 41, *b"trak")]);
     assert_eq!(names.len(), 7);
     assert!(parse(&bytes[..bytes.len() - 1]).is_none());

@@ -132,7 +132,7 @@ fn failed(class: &str, message: &str, command: Option<String>) -> Verdict {
 }
 
 /// What the command may take for one file, and give.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const MOST: usize = 400_000_000;
 
 /// Runs the command and gives its standard output to `read`; an error if it had to be ended.
@@ -164,10 +164,7 @@ fn command<T>(path: &Path, args: &[&str], read: impl FnOnce(&mut dyn Read) -> T)
     };
     let value = read(&mut BufReader::with_capacity(1 << 20, stdout.take(MOST as u64 + 1)));
     done.store(true, Ordering::Relaxed);
-    match watch.join().unwrap() {
-        true => Err(format!("did not end in {PATIENCE:?}")),
-        false => Ok(value),
-    }
+    if watch.join().unwrap() { Err(format!("did not end in {PATIENCE:?}")) } else { Ok(value) }
 }
 
 /// The pictures of the command: the RGB of a PNG without the minutes of deflate.

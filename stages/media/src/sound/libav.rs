@@ -138,7 +138,7 @@ impl Decoded {
         let missing = missing.or_else(|| {
             let detail = format!("the container cannot be read any further: {ended}");
             let early = ended != ffmpeg::Error::Eof;
-            early.then(|| Damage { missing: true, micros: None, byte: None, detail })
+            early.then_some(Damage { missing: true, micros: None, byte: None, detail })
         });
         let lost = self.lost - self.tail;
         let broken = self.first_lost.filter(|_| lost > 0).map(|(micros, byte)| {

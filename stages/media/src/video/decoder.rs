@@ -44,7 +44,7 @@ impl Decoder {
             raw.pkt_timebase = facts.time_base;
             raw.framerate = facts.frame_rate;
             if strict && facts.codec == ffi::AVCodecID::AV_CODEC_ID_HEVC {
-                raw.err_recognition |= ffi::AV_EF_EXPLODE as i32;
+                raw.err_recognition |= ffi::AV_EF_EXPLODE;
             }
         }
         let inner = context.decoder().open_as(codec).map_err(|e| match e {
