@@ -13,6 +13,7 @@
 //! | `together` | several processes on one work directory |
 //! | `scenes`, `shim` | the runs that those three disturb, and how |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
+//! | `fuzzing` | what reads files that others wrote, on bytes that are almost right |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `limits` | what a file may take, and how a run ends when it is asked to |
 //! | `slurm` | jobs of a real Slurm: kills, requeues, lost nodes, preemption |
@@ -20,6 +21,7 @@
 //! | `systems` | training, judging, and what is refused |
 //! | `tau` | the ready configuration for TAU 2021 |
 //! | `workers` | the processes that decode: who loads libav, what a dead one costs |
+//! | `mutants` | spoilt media beside good ones, and what becomes of files of which only a part is good |
 //! | `media` | the real media set, where `PIPELINE_TEST_MEDIA` names it |
 
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -32,10 +34,12 @@ mod exchange;
 mod failing;
 mod faults;
 mod fetching;
+mod fuzzing;
 mod keys;
 mod lab;
 mod limits;
 mod media;
+mod mutants;
 mod power;
 mod scenes;
 mod server;

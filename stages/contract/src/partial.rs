@@ -15,7 +15,6 @@ pub enum Partial {
 
 impl Partial {
     /// Whether this is what was done before there was a choice: left out of a key, so that values of then stay valid for who keeps them.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub fn is_keep(&self) -> bool {
         *self == Partial::Keep
     }

@@ -13,7 +13,7 @@
 //! | a packet does not decode, or its picture is patched up | all | the decoder |
 //!
 //! Not partial: what a header says about duration, frame rate or the length of the file as a whole, which is often wrong where every sample is there;
-//! sizes that stand for "unknown" (0, all ones, 2 GiB less a little); chunks behind the media; samples that an edit list cuts away; what lies
+//! sizes that stand for "unknown" (0, all ones, 2 GiB less a little); chunks behind the media, and what is no frame behind the last one of a bare MP3 or AAC stream; samples that an edit list cuts away; what lies
 //! before the first key frame of a stream that was joined midway (a recording of a broadcast).
 //!
 //! Pictures that are not decoded cannot be judged: where only some frames are wanted, damage between them goes unseen, and the pictures that are

@@ -159,9 +159,10 @@ fn element_size(bytes: &mut Bytes, place: u64) -> Option<(Option<u64>, u64)> {
     Some(((size != all_ones).then_some(size), place + u64::from(length)))
 }
 
-/// Where a fragment's own index ends that is cut in two: samples listed in whole ones are held against the file by who reads the index.
+/// Where a fragment ends that is cut in two, be it in its index or in its media: nobody knows what should have come behind it. In a file that is
+/// not in fragments the index in front tells everything, and is held against the length of the file by who reads it.
 fn fragments(bytes: &mut Bytes) -> Option<u64> {
-    let mut place = 0_u64;
+    let (mut place, mut begun) = (0_u64, false);
     for _ in 0..MOST {
         let size = bytes.u32_be(place)?;
         let name: [u8; 4] = bytes.at(place + 4)?;
@@ -171,7 +172,8 @@ fn fragments(bytes: &mut Bytes) -> Option<u64> {
             size => size,
         };
         let end = place.checked_add(size.max(8))?;
-        if &name == b"moof" && end > bytes.len {
+        begun |= &name == b"moof";
+        if begun && matches!(&name, b"moof" | b"mdat") && end > bytes.len {
             return Some(end);
         }
         place = end;

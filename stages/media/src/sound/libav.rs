@@ -30,6 +30,7 @@ pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
     let encrypted = is_encrypted(&stream);
     let mut decoder = open_decoder(&stream)?;
     let mut heard = Decoded::new();
+    let bare = matches!(input.format().name(), "mp3" | "aac");
     let mut packet = Packet::empty();
     // Like the command, any error of reading but "try again" is the end of the file, unless the system failed.
     let ended = loop {
@@ -45,7 +46,7 @@ pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
             Ok(()) => heard.take(&mut decoder)?,
             Err(error) => heard.fail(error),
         }
-        heard.judge(&packet);
+        heard.judge(&packet, bare);
     };
     if decoder.send_eof().is_ok() {
         heard.take(&mut decoder)?;
@@ -73,6 +74,8 @@ struct Decoded {
     packets: usize,
     /// Packets that were incomplete or gave an error.
     lost: usize,
+    /// How many of these at the end of a bare stream are no frames at all: a tag, a line feed.
+    tail: usize,
     /// What had been decoded before the first of these, in microseconds, and its place in the file.
     first_lost: Option<(i64, Option<u64>)>,
 }
@@ -80,7 +83,16 @@ struct Decoded {
 impl Decoded {
     fn new() -> Decoded {
         let samples = Samples::new();
-        Decoded { samples, shape: None, failure: None, failed_here: false, packets: 0, lost: 0, first_lost: None }
+        Decoded {
+            samples,
+            shape: None,
+            failure: None,
+            failed_here: false,
+            packets: 0,
+            lost: 0,
+            tail: 0,
+            first_lost: None,
+        }
     }
 
     fn fail(&mut self, error: ffmpeg::Error) {
@@ -98,9 +110,12 @@ impl Decoded {
         self.shape.map_or(0, |(rate, _)| (u128::from(self.frames()) * 1_000_000 / u128::from(rate)) as i64)
     }
 
-    /// Counts the packet that was just decoded, or was not.
-    fn judge(&mut self, packet: &Packet) {
+    /// Counts the packet that was just decoded, or was not. `bare`: the stream is its frames, one behind the other.
+    fn judge(&mut self, packet: &Packet, bare: bool) {
         self.packets += 1;
+        let synced = packet.data().is_some_and(|data| matches!(data, [0xff, 0xe0..=0xff, ..]));
+        let lost = self.failed_here || packet.is_corrupt();
+        self.tail = if lost && bare && !synced { self.tail + 1 } else { 0 };
         if std::mem::take(&mut self.failed_here) || packet.is_corrupt() {
             self.lost += 1;
             let byte = u64::try_from(packet.position()).ok().filter(|byte| *byte > 0);
@@ -123,10 +138,11 @@ impl Decoded {
         let missing = missing.or_else(|| {
             let detail = format!("the container cannot be read any further: {ended}");
             let early = ended != ffmpeg::Error::Eof;
-            early.then(|| Damage { missing: true, micros: None, byte: None, detail })
+            early.then_some(Damage { missing: true, micros: None, byte: None, detail })
         });
-        let broken = self.first_lost.map(|(micros, byte)| {
-            let detail = format!("{} of {} packets of sound do not decode", self.lost, self.packets);
+        let lost = self.lost - self.tail;
+        let broken = self.first_lost.filter(|_| lost > 0).map(|(micros, byte)| {
+            let detail = format!("{lost} of {} packets of sound do not decode", self.packets);
             Damage { missing: false, micros: Some(micros), byte, detail }
         });
         Damage::earlier(missing.map(|missing| missing.behind(end)), broken)

@@ -17,15 +17,15 @@ fn cut(bytes: &[u8]) -> Option<(u64, String)> {
     })
 }
 
-fn chunk(name: &[u8; 4], size: u32, body: &[u8], big: bool) -> Vec<u8> {
+fn chunk(name: [u8; 4], size: u32, body: &[u8], big: bool) -> Vec<u8> {
     let size = if big { size.to_be_bytes() } else { size.to_le_bytes() };
     [&name[..], &size, body].concat()
 }
 
 fn wav(size: u32, held: usize) -> Vec<u8> {
     let format = [1_u8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 16, 0];
-    let head = [&b"RIFF\0\0\0\0WAVE"[..], &chunk(b"junk", 3, b"abc\0", false)].concat();
-    [head, chunk(b"fmt ", 16, &format, false), chunk(b"data", size, &vec![1; held], false)].concat()
+    let head = [&b"RIFF\0\0\0\0WAVE"[..], &chunk(*b"junk", 3, b"abc\0", false)].concat();
+    [head, chunk(*b"fmt ", 16, &format, false), chunk(*b"data", size, &vec![1; held], false)].concat()
 }
 
 #[test]
@@ -43,11 +43,11 @@ fn a_wave_file_states_its_samples() {
 
 #[test]
 fn other_chunks_of_samples() {
-    let aiff = |held| [b"FORM\0\0\0\0AIFF".to_vec(), chunk(b"SSND", 20, &vec![0; held], true)].concat();
+    let aiff = |held| [b"FORM\0\0\0\0AIFF".to_vec(), chunk(*b"SSND", 20, &vec![0; held], true)].concat();
     assert_eq!((of(&aiff(20)), cut(&aiff(19)).unwrap().0), (None, 39));
     let avi = |held| {
         let list = [&b"movi"[..], &vec![0; held]].concat();
-        [b"RIFF\0\0\0\0AVI ".to_vec(), chunk(b"LIST", 24, &list, false)].concat()
+        [b"RIFF\0\0\0\0AVI ".to_vec(), chunk(*b"LIST", 24, &list, false)].concat()
     };
     assert_eq!((of(&avi(20)), cut(&avi(19)).unwrap().0), (None, 43));
     let caf = |size: i64, held| {
@@ -72,12 +72,17 @@ fn a_segment_of_matroska_states_its_length_or_that_it_does_not_know() {
 #[test]
 fn a_fragment_that_is_cut_in_two() {
     let file = |held| {
-        let kind = chunk(b"ftyp", 0, b"", true);
+        let kind = chunk(*b"ftyp", 0, b"", true);
         let mut file = [&[0, 0, 0, 12], &kind[..4], b"isom"].concat();
         file.extend([&[0, 0, 0, 30], &b"moof"[..], &vec![0; held]].concat());
         file
     };
     assert_eq!((of(&file(22)), cut(&file(21)).unwrap().0), (None, 41));
+    let media = |held| [file(22), vec![0, 0, 0, 20], b"mdat".to_vec(), vec![0; held]].concat();
+    assert_eq!((of(&media(12)), cut(&media(11)).unwrap().0), (None, 61));
+    // Without a fragment, a box of media that is too long says nothing: the index does.
+    let plain = [&file(22)[..12], &[0, 0, 0, 90], b"mdat", &[0; 11]].concat();
+    assert_eq!(of(&plain), None);
 }
 
 #[test]

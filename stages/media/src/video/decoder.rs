@@ -25,8 +25,11 @@ pub(crate) enum Step {
 
 impl Decoder {
     /// One thread: clips in parallel cost less than threads in a clip, and frames come in the order of the packets.
+    ///
+    /// `strict`: damage that libav would pass over is an error. Its HEVC decoder marks no picture that it could not complete, and what stands
+    /// in the rest is left from whatever was decoded before: those are only the command's bytes if nothing is left out.
     #[expect(unsafe_code, reason = "the binding has no setters for these fields")]
-    pub(crate) fn open(container: &Container) -> Result<Self, MediaError> {
+    pub(crate) fn open(container: &Container, strict: bool) -> Result<Self, MediaError> {
         let facts = &container.facts;
         let Some(codec) = ffmpeg::decoder::find(facts.codec.into()) else {
             return Err(MediaError::Unsupported { what: codec_name(facts.codec) });
@@ -40,6 +43,9 @@ impl Decoder {
             raw.thread_count = 1;
             raw.pkt_timebase = facts.time_base;
             raw.framerate = facts.frame_rate;
+            if strict && facts.codec == ffi::AVCodecID::AV_CODEC_ID_HEVC {
+                raw.err_recognition |= ffi::AV_EF_EXPLODE;
+            }
         }
         let inner = context.decoder().open_as(codec).map_err(|e| match e {
             ffmpeg::Error::PatchWelcome | ffmpeg::Error::DecoderNotFound => {

@@ -137,12 +137,11 @@ impl Video {
             frame_rate: (rate.num > 0 && rate.den > 0).then(|| f64::from(rate.num) / f64::from(rate.den)),
             streams: facts.streams,
         };
-        let (source, damage) = match predict::predict(facts, &entries) {
-            Some(prediction) => (Source::Predicted(prediction), damage),
-            None => {
-                let (source, broken) = look(&container, &packets)?;
-                (source, Damage::earlier(damage, broken))
-            }
+        let (source, damage) = if let Some(prediction) = predict::predict(facts, &entries) {
+            (Source::Predicted(prediction), damage)
+        } else {
+            let (source, broken) = look(&container, &packets)?;
+            (source, Damage::earlier(damage, broken))
         };
         Ok(Video { container, packets, entries, info, source, damage })
     }

@@ -68,7 +68,7 @@ pub(crate) fn exact(
 ) -> Result<Broken, MediaError> {
     let mut pass = Exact {
         clock: Clock::new(&container.facts),
-        decoder: Decoder::open(container)?,
+        decoder: Decoder::open(container, false)?,
         frame: frame::Video::empty(),
         begun: None,
         broken: Broken::default(),
@@ -226,7 +226,7 @@ pub(crate) fn sparing(
     let may_skip = container.facts.codec == ffi::AVCodecID::AV_CODEC_ID_H264;
 
     let mut pass = Sparing {
-        decoder: Decoder::open(container)?,
+        decoder: Decoder::open(container, true)?,
         frame: frame::Video::empty(),
         times: &prediction.times,
         wanted,
