@@ -167,6 +167,7 @@ fn the_corpus_is_written() {
         extract_frames: extract_frames::Params::default(),
         log_mel: Some(log_mel::Params::default()),
         encode_clip: None,
+        limits: pipeline::worker::Limits { seconds: 60.0, per_second: 4.0, address_space: 0 },
     };
     let mut asked = Vec::new();
     for request in [
