@@ -58,15 +58,18 @@ fn logarithms_without_decibels_have_no_levels_in_decibels() {
 /// The key holds every value, also those that the table does not name.
 #[test]
 fn spec_is_explicit() {
-    let json = serde_json::to_value(spec(r#"{"preset": "panns", "n_fft": 512}"#)).unwrap();
-    let wanted = serde_json::json!({
+    // What was done before there was a choice of `partial` has the key of then.
+    let json = serde_json::to_value(spec(r#"{"preset": "panns", "n_fft": 512, "partial": "keep"}"#)).unwrap();
+    let mut wanted = serde_json::json!({
         "sample_rate": 32000, "resampler": "high", "mono": "mean", "peak_normalize": false, "n_fft": 512, "win_length": 512,
         "hop_length": 320, "window": "hann", "center": true, "pad_mode": "reflect", "power": 2.0, "n_mels": 64, "fmin": 50.0,
         "fmax": 14000.0, "mel_scale": "slaney", "mel_norm": "slaney", "ref_db": 0.0, "amin": 1e-10, "top_db": null,
         "dtype": "f32"
     });
     assert_eq!(json, wanted);
-    assert_eq!(serde_json::to_string(&Params::default()).unwrap(), r#"{"preset":"reference"}"#);
+    wanted["partial"] = "reject".into();
+    assert_eq!(serde_json::to_value(spec(r#"{"preset": "panns", "n_fft": 512}"#)).unwrap(), wanted);
+    assert_eq!(serde_json::to_string(&Params::default()).unwrap(), r#"{"preset":"reference","partial":"reject"}"#);
 }
 
 #[test]
