@@ -51,8 +51,8 @@ impl<'a> Vouchers<'a> {
             }
             // With other parameters every item that is due will come to this; then it is done at once.
             let outdated = file.template != self.plan.template.text();
-            let is_kept =
-                |item: &IndexedItem| !lists_others(item) && !(outdated && self.due.contains(item.id.as_str()));
+            let goes = |item: &IndexedItem| lists_others(item) || (outdated && self.due.contains(item.id.as_str()));
+            let is_kept = |item: &IndexedItem| !goes(item);
             match move_rows(file, is_kept, &mut part) {
                 Err(error) if error.is_damage() => set_aside(&file.path, &file.stamp())?,
                 moved => moved.and_then(|()| remove_for_good(&file.path))?,

@@ -266,7 +266,9 @@ fn recorded(scene: &Scene) -> (Vec<Call>, PathBuf, Layer) {
 fn nothing_reaches_the_work_directory_past_the_shim() {
     for scene in Scene::all() {
         let (calls, root, mut layer) = recorded(&scene);
-        calls.iter().for_each(|call| layer.play(call, &root));
+        for call in &calls {
+            layer.play(call, &root);
+        }
         let (played, there) = (layer.state(Names::All, Bytes::All), files_of(&root));
         let names = |files: &BTreeMap<PathBuf, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&played), names(&there), "{}", scene.name);
