@@ -439,10 +439,9 @@ impl<'a> Lane<'a> {
         let outcome = outcome.and_then(|()| job.unchanged());
         let content = job.content.unwrap_or(NO_CONTENT);
         if let Some(files) = self.no_longer_due(job, extract_frames::DECL.id) {
-            let rows = outcome.clone().map(|()| {
-                self.remove_pictures_beyond(job.item, hand.times.len());
-                hand.rows.into_rows()
-            });
+            // What was placed before it was known that the item fails belongs to nothing.
+            self.remove_pictures_beyond(job.item, if outcome.is_ok() { hand.times.len() } else { 0 });
+            let rows = outcome.clone().map(|()| hand.rows.into_rows());
             self.send(job.item, &files, content, Outcome::Computed(rows))?;
         }
         if let Some(embedding) = self.no_longer_due(job, encode_clip::DECL.id) {

@@ -226,7 +226,7 @@ fn a_task_at_its_time_limit_asks_to_be_run_again() {
     let Some(cluster) = Cluster::up("a_task_at_its_time_limit_asks_to_be_run_again", 17_700) else { return };
     cluster.submit_with_one_that_hangs(&["--sbatch", "time=2", "--set", "slurm.warning=60"]);
     let (task, _) = cluster.running();
-    cluster.wait_within(Duration::from_secs(240), "all is done", |status| status["sets_state"] == "completed");
+    cluster.wait_within(Duration::from_mins(4), "all is done", |status| status["sets_state"] == "completed");
     let told = cluster.slurm("scontrol", &["show", "job", &task]);
     assert!(told.contains("Restarts=1"), "{told}");
     cluster.assert_same_as_on_one_machine();
