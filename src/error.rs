@@ -5,8 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::FailureLimit;
-
 /// What can end a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,15 +69,15 @@ pub enum Error {
     },
     /// More items failed than `run.max_failures` allows.
     #[error(
-        "stopped: {} failed, more than run.max_failures = {limit}; what was done is kept \
+        "stopped: {failed} item{} failed, more than run.max_failures = {limit}; what was done is kept \
          (`pipeline failures` lists them, `--keep-going` goes on regardless)",
-        crate::ui::plural(*failed, "item")
+        if *failed == 1 { "" } else { "s" }
     )]
     TooManyFailures {
         /// Items failed so far.
         failed: usize,
-        /// The limit.
-        limit: FailureLimit,
+        /// The limit, as written.
+        limit: String,
     },
     /// A defect of this program: a thread died.
     #[error("internal error: {0}; finished work is kept, running again continues")]

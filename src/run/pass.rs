@@ -275,7 +275,7 @@ fn write(
         let failed: usize = writers.iter().map(|w| w.tally.failed).sum();
         let limit = config.run.max_failures;
         if limit.is_passed(failed, dataset.items.len()) && !stop.load(Ordering::Relaxed) {
-            break Err(Error::TooManyFailures { failed, limit });
+            break Err(Error::TooManyFailures { failed, limit: limit.to_string() });
         }
     };
     attempts.save()?;

@@ -142,13 +142,17 @@ impl<'a> StoredRows<'a> {
     /// What a file that cannot be read means for a row in it: another one may hold it, unless the system refuses to say.
     fn refuse(&mut self, path: &Path, stamp: &Stamp, error: Error) -> Result<Option<Result<Rows, Failure>>> {
         self.close(path);
-        if error.is_damage() {
-            self.condemn(path, stamp, &error.to_string())?;
-            return Ok(None);
-        }
+        // Taken away or replaced between two looks: what was said is no word about what lies there, if anything does.
         match Stamp::of(path) {
-            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            _ => Err(error),
+            Ok(now) if now == *stamp => {}
+            Ok(_) => return Ok(None),
+            Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(_) => return Err(error),
         }
+        if !error.is_damage() {
+            return Err(error);
+        }
+        self.condemn(path, stamp, &error.to_string())?;
+        Ok(None)
     }
 }

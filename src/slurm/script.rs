@@ -27,7 +27,7 @@ pub fn array(submission: &Submission) -> String {
     let share = format!("--shards \"$SLURM_ARRAY_TASK_ID/{}\"", submission.shares);
     text + &body(
         submission,
-        &format!("{} {share}", submission.item_command()),
+        &format!("{} {share}", command(submission, &submission.item_stages)),
         "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID",
     )
 }
@@ -36,7 +36,17 @@ pub fn array(submission: &Submission) -> String {
 pub fn sets(submission: &Submission) -> String {
     let mut text = head(submission, "systems", &submission.set_lines);
     let _ = writeln!(text, "#SBATCH --output={}", submission.folder.join("systems.log").display());
-    text + &body(submission, &submission.set_command(), "$SLURM_JOB_ID")
+    text + &body(submission, &command(submission, &submission.stages), "$SLURM_JOB_ID")
+}
+
+fn command(submission: &Submission, stages: &[String]) -> String {
+    let stages: Vec<String> = stages.iter().map(|stage| quote(stage)).collect();
+    let (program, config) =
+        (quote(&submission.program.to_string_lossy()), quote(&submission.config().to_string_lossy()));
+    // What a task was given is not what the machine has, where nothing confines it to that.
+    let jobs =
+        if submission.jobs_by_task { " ${SLURM_CPUS_PER_TASK:+--set run.jobs=$SLURM_CPUS_PER_TASK}" } else { "" };
+    format!("{program} run {} --config {config}{jobs}", stages.join(" "))
 }
 
 fn head(submission: &Submission, name: &str, lines: &crate::slurm::params::Lines) -> String {

@@ -12,7 +12,6 @@ use crate::error::{Error, IoContext, Result};
 use crate::plan::ShardPlan;
 use crate::session::Session;
 use crate::slurm::params::Lines;
-use crate::slurm::script::quote;
 use crate::store::WorkDir;
 use crate::store::publish::publish_bytes;
 
@@ -132,7 +131,7 @@ impl Submission {
             fixed.encode_clip.model = absolute(Path::new(&fixed.encode_clip.model))?.to_string_lossy().into_owned();
         }
         let text = toml::to_string(&fixed).map_err(|e| Error::Internal(format!("the configuration as text: {e}")))?;
-        publish_bytes(&self.folder.join(CONFIG), text.as_bytes())?;
+        publish_bytes(&self.config(), text.as_bytes())?;
         self.save()
     }
 
@@ -164,22 +163,8 @@ impl Submission {
         Ok(found)
     }
 
-    /// What a task of the array runs, but for its share.
-    pub fn item_command(&self) -> String {
-        self.command(&self.item_stages)
-    }
-
-    /// What the job behind it runs.
-    pub fn set_command(&self) -> String {
-        self.command(&self.stages)
-    }
-
-    fn command(&self, stages: &[String]) -> String {
-        let stages: Vec<String> = stages.iter().map(|stage| quote(stage)).collect();
-        let program = quote(&self.program.to_string_lossy());
-        let config = quote(&self.folder.join(CONFIG).to_string_lossy());
-        // What a task was given is not what the machine has, where nothing confines it to that.
-        let jobs = if self.jobs_by_task { " ${SLURM_CPUS_PER_TASK:+--set run.jobs=$SLURM_CPUS_PER_TASK}" } else { "" };
-        format!("{program} run {} --config {config}{jobs}", stages.join(" "))
+    /// The configuration as it was resolved when it was submitted.
+    pub fn config(&self) -> PathBuf {
+        self.folder.join(CONFIG)
     }
 }

@@ -220,6 +220,8 @@ pub(crate) fn sound(path: &Path, made: &Result<Vec<f32>, Refusal>) -> Verdict {
         }
         // Big-endian WAV: the command opens most of it not at all and takes the rest for little-endian; what is right is tested in `media`.
         Ok(_) if std::fs::read(path).unwrap().starts_with(b"RIFX") => Verdict::Apart("RIFX"),
+        // This libav decodes no FLAC of 32 bits; symphonia does.
+        Ok(_) if is_wide_flac(&std::fs::read(path).unwrap()) => Verdict::Apart("FLAC of 32 bits"),
         Ok(ours) => {
             let theirs = match command_sound(path) {
                 Err(why) => return Verdict::Different(format!("{} values, and the command {why}", ours.len())),
@@ -244,4 +246,9 @@ fn compare(ours: &[f32], theirs: &[f32]) -> Verdict {
     let off = |(a, b): (&f32, &f32)| if a.max(*b) < -60.0 { 0.0 } else { (a - b).abs() };
     let worst = ours.iter().zip(theirs).map(off).fold(0.0, f32::max);
     if worst > 0.05 { Verdict::Different(format!("values are off by up to {worst} dB")) } else { Verdict::Equal }
+}
+
+/// Whether a FLAC's first block says 32 bits a sample: 5 bits, less one, behind the rate and the channels.
+fn is_wide_flac(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"fLaC") && bytes.len() > 21 && (bytes[20] & 1) == 1 && bytes[21] >> 4 == 15
 }

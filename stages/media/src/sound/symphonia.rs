@@ -25,8 +25,12 @@ impl MediaSource for Reader {
     }
 }
 
-/// `None`: symphonia stumbled, for whatever reason.
+/// `None`: symphonia stumbled, for whatever reason. A panic is one: absurd headers overflow its arithmetic.
 pub(super) fn sound(file: &MediaFile) -> Option<Sound> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| decode(file))).ok().flatten()
+}
+
+fn decode(file: &MediaFile) -> Option<Sound> {
     let stream = MediaSourceStream::new(Box::new(file.reader()), MediaSourceStreamOptions::default());
     let mut format = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
