@@ -139,7 +139,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = self.command("scancel", &["--user", "root", "--quiet"]);
+        let _ = self.command("sh", &["-c", "scancel --quiet --user \"$(id -un)\""]);
         self.script(&["down"]);
     }
 }

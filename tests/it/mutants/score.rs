@@ -48,7 +48,7 @@ impl Score {
         self.counts.values().flat_map(BTreeMap::values).sum()
     }
 
-    /// A table for a person. A crash of the runner or a hang ends the test before there is one.
+    /// A table for a person. It has no columns for a crash of the runner or a hang: these end the test before there is one.
     pub(crate) fn print(&self) {
         let classes: BTreeSet<&str> = self.counts.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
         let fixed = ["equal", "DIFFERENT"];
@@ -60,14 +60,14 @@ impl Score {
         for column in &columns {
             text += &format!("{column:>width$}", width = width(column));
         }
-        text += "  crash  hang\n";
+        text += "\n";
         for ((kind, what), counts) in &self.counts {
             text += &format!("{:<22} {what:<8}", kind.name());
             for column in &columns {
                 let count = counts.get(*column).copied().unwrap_or(0);
                 text += &format!("{count:>width$}", width = width(column));
             }
-            text += "      0     0\n";
+            text += "\n";
         }
         eprintln!("{text}{} verdicts", self.judged());
         for line in &self.refused {
