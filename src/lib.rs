@@ -42,6 +42,7 @@ pub mod history;
 pub mod key;
 pub mod plan;
 pub mod registry;
+pub mod remembered;
 pub mod resolve;
 pub mod run;
 pub mod selection;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use contract::{Cause, Decl, Item};
 use rayon::prelude::*;
@@ -92,6 +93,8 @@ pub struct StagePlan {
     pub shards: Vec<ShardPlan>,
     /// For each distinct set of old parameters that [`Reason::ParametersChanged`] points at: what differs.
     pub changes: Vec<Vec<Difference>>,
+    /// The digest of all rows, once something was keyed by it while every shard was current.
+    pub rows: OnceLock<String>,
 }
 
 /// How many items of a stage are in which state.
@@ -131,12 +134,30 @@ impl Counts {
 
 /// The content of the file that a stage reads of an item: `None` when it must be hashed first, [`NO_CONTENT`] when there is
 /// none to be hashed.
-pub fn known_content(item: &Item, source: Source, digests: &Digests) -> Option<Content> {
+pub fn known_content(item: &Item, source: Source, digests: &Digests, depth: Depth) -> Option<Content> {
     match source.path(item) {
         None => Some(NO_CONTENT),
+        Some(path)
+            if depth == Depth::Glance
+                && let Some(content) = digests.recorded(path) =>
+        {
+            Some(content)
+        }
         // A file that cannot be looked at has no content; the worker finds out why and records it.
         Some(path) => digests.known(path).unwrap_or(Some(NO_CONTENT)),
     }
+}
+
+/// How closely a plan looks at the files that it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// At every file, and damaged shards are renamed out of the way: for a run.
+    Run,
+    /// At every file; damaged shards are only reported.
+    Look,
+    /// Like [`Depth::Look`], but a media file that was hashed once is taken to be what it was then: asking a network file system about
+    /// two million files takes minutes, and nothing is done on the strength of the answer.
+    Glance,
 }
 
 /// How a plan looks at the store.
@@ -144,8 +165,8 @@ pub fn known_content(item: &Item, source: Source, digests: &Digests) -> Option<C
 pub struct Look<'a> {
     /// Items per shard.
     pub shard_size: usize,
-    /// Rename damaged files out of the way (a run) or only report them (a dry run).
-    pub set_aside: bool,
+    /// How closely.
+    pub depth: Depth,
     /// Which part of it the run takes up.
     pub part: &'a Part,
 }
@@ -196,12 +217,12 @@ pub fn plan_stage(
     digests: &Digests,
     look: Look<'_>,
 ) -> error::Result<StagePlan> {
-    let index = Index::open(work, stage.decl.id, look.set_aside)?;
+    let index = Index::open(work, stage.decl.id, look.depth == Depth::Run)?;
     let template = stage.template.clone();
     let contents: Vec<Option<Content>> = if stage.source == Source::Imported {
         imported_contents(stage.decl.id, items, &index, &template)?
     } else {
-        items.par_iter().map(|item| known_content(item, stage.source, digests)).collect()
+        items.par_iter().map(|item| known_content(item, stage.source, digests, look.depth)).collect()
     };
     let published: HashMap<&Path, usize> =
         index.files.iter().enumerate().map(|(i, file)| (file.path.as_path(), i)).collect();
@@ -211,6 +232,7 @@ pub fn plan_stage(
     };
     let count = items.len().div_ceil(look.shard_size);
     let mut shards: Vec<ShardPlan> = (0..count)
+        .into_par_iter()
         .map(|k| {
             let range = k * look.shard_size..((k + 1) * look.shard_size).min(items.len());
             let path = work.stage(stage.decl.id).join(shard_name(k, count));
@@ -241,6 +263,7 @@ pub fn plan_stage(
         pictures: PictureNames::none(),
         shards: Vec::new(),
         changes: Vec::new(),
+        rows: OnceLock::new(),
     };
     if shards.iter().any(|shard| shard.stale.is_some()) {
         plan.locations = plan.index.locations();
@@ -290,7 +313,7 @@ impl StagePlan {
     pub fn content(&self, item: &Item, digests: &Digests) -> Option<Content> {
         match self.source {
             Source::Imported => imported::contents(&self.index, &self.template).get(item.id.as_str()).copied(),
-            source => known_content(item, source, digests),
+            source => known_content(item, source, digests, Depth::Look),
         }
     }
 

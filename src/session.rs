@@ -1,5 +1,6 @@
 //! Everything that a command needs before it runs or only looks: the data set, the store and a plan for each item stage.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use contract::{Decl, Kind};
@@ -9,7 +10,7 @@ use rayon::prelude::*;
 use crate::config::Config;
 use crate::error::Result;
 use crate::exchange::imported::Imported;
-use crate::plan::{Look, Part, StagePlan, plan_stage};
+use crate::plan::{Depth, Look, Part, StagePlan, plan_stage};
 use crate::registry;
 use crate::resolve::{Science, Source, resolve};
 use crate::selection::Wanted;
@@ -38,21 +39,42 @@ pub struct Session {
     pub part: Part,
     /// Takes where the time of a run goes, if that is asked for.
     pub trace: Option<Trace>,
+    /// The labelled clips, once something asked for them.
+    pub labelled: OnceLock<Vec<Labelled>>,
     /// The digest of all labels, once something was keyed by it.
     pub labels: OnceLock<String>,
 }
 
+/// A labelled clip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Labelled {
+    /// Position in the data set.
+    pub item: usize,
+    /// Position of its class among the classes.
+    pub class: usize,
+}
+
+impl Labelled {
+    /// The labelled clips of a data set in order.
+    pub fn all(dataset: &Dataset) -> Vec<Labelled> {
+        let numbers: HashMap<&String, usize> = dataset.classes.iter().zip(0..).collect();
+        // Every label is among the classes, or `discover` had refused it.
+        let of = |(at, label)| Labelled { item: at, class: numbers[label] };
+        dataset.items.iter().enumerate().filter_map(|(at, item)| Some((at, item.label.as_ref()?))).map(of).collect()
+    }
+}
+
 impl Session {
-    /// Reads the data set and the store and plans the item stages. With `set_aside`, damaged files are put out of the way.
-    pub fn open(config: Config, selected: Vec<&'static Decl>, set_aside: bool) -> Result<Session> {
-        Self::open_part(config, selected, set_aside, Part::default(), &Wanted::default())
+    /// Reads the data set and the store and plans the item stages. `depth` says how closely.
+    pub fn open(config: Config, selected: Vec<&'static Decl>, depth: Depth) -> Result<Session> {
+        Self::open_part(config, selected, depth, Part::default(), &Wanted::default())
     }
 
     /// The same for a part of the work, and the items that are wanted of it.
     pub fn open_part(
         config: Config,
         selected: Vec<&'static Decl>,
-        set_aside: bool,
+        depth: Depth,
         mut part: Part,
         wanted: &Wanted,
     ) -> Result<Session> {
@@ -60,13 +82,13 @@ impl Session {
         let (dataset, digests) = rayon::join(|| discover::discover(data, &config.discover), || Digests::load(&digests));
         let dataset = dataset?;
         part.items = wanted.of(&dataset.items, config.store.shard_size)?;
-        Self::assemble(config, selected, dataset, digests, set_aside, part)
+        Self::assemble(config, selected, dataset, digests, depth, part)
     }
 
     /// The same for a data set that is known already.
-    pub fn of(config: Config, selected: Vec<&'static Decl>, dataset: Dataset, set_aside: bool) -> Result<Session> {
+    pub fn of(config: Config, selected: Vec<&'static Decl>, dataset: Dataset, depth: Depth) -> Result<Session> {
         let digests = Digests::load(&config.work_dir().digests());
-        Self::assemble(config, selected, dataset, digests, set_aside, Part::default())
+        Self::assemble(config, selected, dataset, digests, depth, Part::default())
     }
 
     fn assemble(
@@ -74,7 +96,7 @@ impl Session {
         mut selected: Vec<&'static Decl>,
         mut dataset: Dataset,
         digests: Digests,
-        set_aside: bool,
+        depth: Depth,
         part: Part,
     ) -> Result<Session> {
         let work = config.work_dir();
@@ -88,7 +110,7 @@ impl Session {
         let dropped = drop_what_cannot_apply(&config, &dataset, &imported, &mut selected);
         dataset.notes.extend(dropped);
         let science = resolve(&config, &selected, &work, &digests)?;
-        let look = Look { shard_size: config.store.shard_size, set_aside, part: &part };
+        let look = Look { shard_size: config.store.shard_size, depth, part: &part };
         let plans = science
             .stages
             .par_iter()
@@ -104,6 +126,7 @@ impl Session {
             plans,
             part,
             trace: None,
+            labelled: OnceLock::new(),
             labels: OnceLock::new(),
         })
     }
@@ -114,7 +137,7 @@ impl Session {
     pub fn again(&self) -> Result<Session> {
         let part = Part { force: Vec::new(), ..self.part.clone() };
         let digests = Digests::load(&self.work.digests());
-        Self::assemble(self.config.clone(), self.selected.clone(), self.dataset.clone(), digests, true, part)
+        Self::assemble(self.config.clone(), self.selected.clone(), self.dataset.clone(), digests, Depth::Run, part)
     }
 
     /// Whether this stage is selected.

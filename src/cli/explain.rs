@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, Result};
 use crate::key::{Difference, Template, differences, hex};
-use crate::plan::{ItemState, Reason, StagePlan};
+use crate::plan::{Depth, ItemState, Reason, StagePlan};
 use crate::resolve::Source;
 use crate::run::sets::{self, Standing};
 use crate::session::Session;
@@ -32,7 +32,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let keep_frames = config.run.keep_frames || options.stage == extract_frames::DECL.id;
     let selected =
         registry::select(std::slice::from_ref(&options.stage), keep_frames, &config.run.skip).map_err(Error::Usage)?;
-    let session = Session::open(config, selected, false)?;
+    let session = Session::open(config, selected, Depth::Look)?;
     let plan = session.plans.iter().find(|plan| plan.decl.id == options.stage);
     match (plan, &options.item) {
         (Some(plan), Some(item)) => {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::{Common, print};
 use crate::error::{Error, Result};
-use crate::plan::ItemState;
+use crate::plan::{Depth, ItemState};
 use crate::session::Session;
 use crate::store::publish::{remove, sweep_temporaries};
 use crate::ui::plural;
@@ -26,7 +26,7 @@ pub(super) struct Options {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
     let selected = registry::select(&["all".to_string()], true, &[]).map_err(Error::Usage)?;
-    let session = Session::open(config, selected, false)?;
+    let session = Session::open(config, selected, Depth::Look)?;
     let (mut files, mut bytes) = (0, 0);
     for plan in &session.plans {
         // A part is needed while a stale shard will copy from it.

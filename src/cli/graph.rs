@@ -8,6 +8,7 @@ use contract::Decl;
 use crate::cli::status::{Overview, open_what_can_be};
 use crate::cli::{Common, print};
 use crate::error::{Error, Result};
+use crate::plan::Depth;
 use crate::{exit, registry};
 
 /// Options of `graph`.
@@ -47,7 +48,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         let config = options.common.config()?;
         let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
         let selected = registry::select(names, keep_frames, &config.run.skip).map_err(Error::Usage)?;
-        let session = open_what_can_be(&config, selected)?;
+        let session = open_what_can_be(&config, selected, Depth::Glance)?;
         let overview = Overview::new(&session)?;
         let node = |stage: &&'static Decl| {
             let state = overview.state(stage.id).unwrap_or_else(|| format!("{} items", session.dataset.items.len()));

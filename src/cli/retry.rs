@@ -9,7 +9,7 @@ use crate::cli::{Common, print};
 use crate::config::nearest;
 use crate::error::{Error, Result};
 use crate::exchange::imported::Imported;
-use crate::plan::Part;
+use crate::plan::{Depth, Part};
 use crate::selection::Wanted;
 use crate::session::Session;
 use crate::store::index::{Index, IndexedFile};
@@ -56,7 +56,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     selected.retain(|stage| stage.kind == Kind::Item);
     let signals = Signals::listen();
     let part = Part { retry: causes, ..Part::default() };
-    let session = Session::open_part(config, selected, true, part, &Wanted::default())?;
+    let session = Session::open_part(config, selected, Depth::Run, part, &Wanted::default())?;
     let failed: usize = session.plans.iter().map(|plan| plan.counts().retries()).sum();
     if failed == 0 {
         print("no item has failed for such a cause: there is nothing to try again\n")?;

@@ -12,6 +12,7 @@ use crate::cli::{Common, print, print_json};
 use crate::config::{Config, FailureLimit};
 use crate::error::{Error, IoContext, Result};
 use crate::events::{Event, Reporter};
+use crate::plan::Depth;
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::trace::Trace;
@@ -71,7 +72,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let selected = registry::select(&options.stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
     let (selected, part, wanted) = options.choice.apply(selected)?;
     if options.dry_run {
-        let session = Session::open_part(config, selected, false, part, &wanted)?;
+        let session = Session::open_part(config, selected, Depth::Look, part, &wanted)?;
         let overview = super::status::Overview::new(&session)?;
         if options.json {
             print_json(&overview)?;
@@ -81,9 +82,13 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         return Ok(if overview.is_current() { exit::DONE } else { exit::WORK_IS_DUE });
     }
     let signals = Signals::listen();
-    let mut session = Session::open_part(config, selected, true, part, &wanted)?;
+    let mut session = Session::open_part(config, selected, Depth::Run, part, &wanted)?;
     session.trace = options.trace.as_deref().map(Trace::create).transpose()?;
-    run_session(&session, &signals, options.json)
+    let code = run_session(&session, &signals, options.json);
+    // Giving back the memory of a million items piece by piece takes a while, and the process ends here.
+    let Session { dataset, plans, .. } = session;
+    std::mem::forget((dataset, plans));
+    code
 }
 
 /// Runs a session, tells how it goes, and chooses the exit code.

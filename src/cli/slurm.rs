@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, IoContext, Result};
-use crate::plan::Counts;
+use crate::plan::{Counts, Depth};
 use crate::session::Session;
 use crate::slurm::queue::{self, State};
 use crate::slurm::script;
@@ -113,7 +113,7 @@ fn session(common: &Common, stages: &[String]) -> Result<Session> {
     let config = common.config()?;
     let keep_frames = config.run.keep_frames || stages.iter().any(|s| s == extract_frames::DECL.id);
     let selected = registry::select(stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
-    Session::open(config, selected, false)
+    Session::open(config, selected, Depth::Look)
 }
 
 fn submit(common: &Common, asked: &Asked, dry_run: bool) -> Result<u8> {

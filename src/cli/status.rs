@@ -6,14 +6,16 @@ use clap::Args;
 use contract::Decl;
 use serde::Serialize;
 
-use crate::cli::{Common, print, print_json};
+use crate::cli::{Common, print};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::history::{Forecast, forecast};
 use crate::key::Difference;
-use crate::plan::{Counts, Part, Reason, StagePlan};
+use crate::plan::{Counts, Depth, Part, Reason, StagePlan};
+use crate::remembered::{Answer, Question, recall, remember};
 use crate::run::sets::{self, Standing};
 use crate::session::Session;
+use crate::store::digests::now_ns;
 use crate::store::products::State;
 use crate::ui::{duration, plural};
 use crate::{exit, registry};
@@ -33,29 +35,46 @@ pub(super) struct Options {
 
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
-    let all = ["all".to_string()];
-    let names = if options.stages.is_empty() { &all[..] } else { &options.stages };
-    let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
-    let selected = registry::select(names, keep_frames, &config.run.skip).map_err(Error::Usage)?;
-    let session = if options.stages.is_empty() {
-        open_what_can_be(&config, selected)?
-    } else {
-        Session::open(config, selected, false)?
+    let question = Question::of(&config);
+    let asks_for_all = options.stages.is_empty();
+    let answer = match recall(&config.work_dir(), &question).filter(|_| asks_for_all) {
+        Some(answer) => answer,
+        None => work_out(&config, &options.stages, &question)?,
     };
-    let overview = Overview::new(&session)?;
-    if options.json {
-        print_json(&overview)?;
-    } else {
-        print(&overview.to_string())?;
-    }
+    print(if options.json { &answer.json } else { &answer.text })?;
     Ok(exit::DONE)
 }
 
+fn work_out(config: &Config, stages: &[String], question: &Question) -> Result<Answer> {
+    let begun = now_ns();
+    let all = ["all".to_string()];
+    let names = if stages.is_empty() { &all[..] } else { stages };
+    let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
+    let selected = registry::select(names, keep_frames, &config.run.skip).map_err(Error::Usage)?;
+    let session = if stages.is_empty() {
+        open_what_can_be(config, selected, Depth::Glance)?
+    } else {
+        Session::open(config.clone(), selected, Depth::Glance)?
+    };
+    let overview = Overview::new(&session)?;
+    let json = serde_json::to_string_pretty(&overview).expect("plain data") + "\n";
+    let text = format!(
+        "{overview}media files are taken to be as they were read; `pipeline run all --dry-run` looks at each\n"
+    );
+    let answer = Answer { text, json };
+    if stages.is_empty() {
+        remember(&session, question, begun, &answer);
+    }
+    // Giving back the memory of a million items piece by piece would take longer than the answer did, and the process ends here.
+    std::mem::forget(session);
+    Ok(answer)
+}
+
 /// A stage that cannot be planned here - its model is on another machine, say - is left out with a note: the rest has a status.
-pub(super) fn open_what_can_be(config: &Config, mut selected: Vec<&'static Decl>) -> Result<Session> {
+pub(super) fn open_what_can_be(config: &Config, mut selected: Vec<&'static Decl>, depth: Depth) -> Result<Session> {
     let mut notes = Vec::new();
     loop {
-        match Session::open(config.clone(), selected.clone(), false) {
+        match Session::open(config.clone(), selected.clone(), depth) {
             Ok(mut session) => {
                 session.dataset.notes.extend(notes);
                 return Ok(session);

@@ -10,7 +10,7 @@ use shard::Shard;
 
 use crate::cli::{Common, print};
 use crate::error::{Error, IoContext, Result, ShardContext};
-use crate::plan::StagePlan;
+use crate::plan::{Depth, StagePlan};
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::index::{Index, set_aside_as};
@@ -62,7 +62,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
                 .map(|stage| stage.id.to_string())
                 .collect();
             let selected = registry::select(&present, present.iter().any(|s| s == extract_frames::DECL.id), &[]);
-            let session = super::status::open_what_can_be(&config, selected.map_err(Error::Usage)?)?;
+            let session = super::status::open_what_can_be(&config, selected.map_err(Error::Usage)?, Depth::Look)?;
             compare_with_plan(&session, &mut found)?;
         }
         Err(_) => print("note: no data set is named, so keys are not compared with a manifest (--data PATH)\n")?,

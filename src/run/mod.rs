@@ -76,6 +76,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     let mut report = None;
     if !stopped {
         (report, stopped) = sets::run(session, reporter, stop)?;
+        session.digests.save()?;
     }
     let seconds = start.elapsed().as_secs_f64();
     reporter.report(&Event::Finished { stages: stages.clone(), seconds, item_seconds, stopped });

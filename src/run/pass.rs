@@ -23,7 +23,7 @@ use encode_clip::Encoder;
 use crate::config::Config;
 use crate::error::{Error, Result, panic_message};
 use crate::events::{Event, Reporter};
-use crate::plan::{ItemState, StagePlan, known_content};
+use crate::plan::{Depth, ItemState, StagePlan, known_content};
 use crate::resolve::{ClipScience, Source, refuse};
 use crate::run::clip::{Context, Ended, Lane, Task};
 use crate::run::embed::{Embedder, Encoding};
@@ -185,9 +185,9 @@ fn kept_pictures(session: &Session, reporter: &dyn Reporter) -> Result<Option<Ke
     }
     let kept = KeptPictures::open(&session.work, &session.science)?;
     if let Some(kept) = &kept {
-        let contents = due
-            .iter()
-            .filter_map(|item| known_content(&session.dataset.items[*item], Source::Pictures, &session.digests));
+        let contents = due.iter().filter_map(|item| {
+            known_content(&session.dataset.items[*item], Source::Pictures, &session.digests, Depth::Run)
+        });
         let items = contents.filter(|content| kept.lists(content)).count();
         if items > 0 {
             reporter.report(&Event::KeptPictures { items });

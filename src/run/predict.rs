@@ -14,6 +14,7 @@ use crate::config::{Config, FailureLimit};
 use crate::error::{Error, IoContext, Result};
 use crate::events::{Event, Reporter};
 use crate::key::differences;
+use crate::plan::Depth;
 use crate::registry;
 use crate::resolve::refuse;
 use crate::run::pass;
@@ -171,8 +172,9 @@ fn judge(
         items: items.to_vec(),
         classes: system.classes.clone(),
         notes: Vec::new(),
+        origin: None,
     };
-    let session = Session::of(config.clone(), item_stages(system.decl), dataset, true)?;
+    let session = Session::of(config.clone(), item_stages(system.decl), dataset, Depth::Run)?;
     system.check(&session)?;
     // The second system finds the features of the first in the store.
     let quiet = OnlyModelsAndWarnings(reporter);

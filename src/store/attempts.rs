@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::key::Key;
-use crate::store::digests::{seal, unseal};
 use crate::store::publish::publish_bytes;
+use crate::store::sealed::{seal, unseal};
 
 /// Version of the file; another version is ignored.
 const SCHEMA: u32 = 1;
@@ -26,7 +26,7 @@ impl Attempts {
         let read = || {
             let bytes = std::fs::read(path).ok()?;
             let (schema, counts): (u32, HashMap<String, HashMap<Key, u32>>) =
-                postcard::from_bytes(unseal(&bytes)?).ok()?;
+                postcard::from_bytes(&unseal(bytes)?).ok()?;
             (schema == SCHEMA).then_some(counts)
         };
         Attempts { path: path.to_path_buf(), counts: read().unwrap_or_default(), unsaved: false }

@@ -15,9 +15,10 @@ use shard::Shard;
 use crate::error::{IoContext, Result, ShardContext};
 use crate::key::{Content, Key};
 use crate::store::WorkDir;
-use crate::store::digests::{Stamp, seal, unseal};
+use crate::store::digests::Stamp;
 use crate::store::layout::parse_shard_name;
 use crate::store::publish::{publish_bytes, retire};
+use crate::store::sealed::{seal, unseal};
 
 /// Version of the cache file; another version is ignored and rebuilt.
 const SCHEMA: u32 = 1;
@@ -187,7 +188,7 @@ impl Index {
     pub fn open(work: &WorkDir, stage: &str, set_aside: bool) -> Result<Index> {
         let cache = work.index(stage);
         let mut known: HashMap<PathBuf, IndexedFile> =
-            fs::read(&cache).ok().and_then(|b| decode(&b, work.root())).unwrap_or_default();
+            fs::read(&cache).ok().and_then(|bytes| decode(bytes, work.root())).unwrap_or_default();
         let before = known.len();
         let mut index = Index {
             cache,
@@ -270,8 +271,8 @@ impl Index {
     }
 }
 
-fn decode(bytes: &[u8], root: &Path) -> Option<HashMap<PathBuf, IndexedFile>> {
-    let (schema, files): (u32, Vec<IndexedFile>) = postcard::from_bytes(unseal(bytes)?).ok()?;
+fn decode(bytes: Vec<u8>, root: &Path) -> Option<HashMap<PathBuf, IndexedFile>> {
+    let (schema, files): (u32, Vec<IndexedFile>) = postcard::from_bytes(&unseal(bytes)?).ok()?;
     let keyed = |mut file: IndexedFile| {
         file.path = root.join(&file.path);
         (file.path.clone(), file)

@@ -44,6 +44,11 @@ impl WorkDir {
         self.state().join("digests")
     }
 
+    /// What `status` said last.
+    pub fn status(&self) -> PathBuf {
+        self.state().join("status")
+    }
+
     /// How often what failed was tried.
     pub fn attempts(&self) -> PathBuf {
         self.state().join("attempts")

@@ -11,6 +11,7 @@
 //!     index/STAGE                      a cache of what shards and parts say           (index)
 //!     digests                          a cache of the media files' BLAKE3             (digests)
 //!     attempts                         how often what failed was tried                (attempts)
+//!     status                           what `status` said last, and what that rests on
 //!     runs/*.jsonl                     what each run did
 //! ```
 //!
@@ -30,5 +31,6 @@ pub mod layout;
 pub mod pictures;
 pub mod products;
 pub mod publish;
+pub mod sealed;
 
 pub use layout::WorkDir;

@@ -5,16 +5,18 @@
 //! goes; a kill in between leaves products that nothing vouches for, and the stage runs again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{IoContext, Result};
-use crate::key::{Difference, canonical, differences, hex};
+use crate::key::{Content, Difference, canonical, differences, hex};
+use crate::store::digests::{Digests, hash_file};
 use crate::store::publish::{publish_bytes, remove};
 
-const KEY_FILE: &str = "key.json";
+/// What vouches for the products of a folder.
+pub const KEY_FILE: &str = "key.json";
 
 /// The content of `key.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,24 +55,24 @@ impl Products {
         Products { folder }
     }
 
-    /// Compares with the preimage asked for.
-    pub fn state(&self, preimage: &Value) -> State {
+    /// Compares with the preimage asked for. Tables of a large data set are large: what has not been touched since it was hashed is
+    /// taken to be as it was, as media files are; [`Products::damaged`] reads everything.
+    pub fn state(&self, preimage: &Value, digests: &Digests) -> State {
         let Some(stored) = self.read_key() else { return State::New };
         if stored.preimage != *preimage {
             return State::Changed(differences(&stored.preimage, preimage));
         }
-        self.damaged_of(&stored).map_or(State::Current, State::Damaged)
+        let hash = |path: &Path| digests.digest(path).ok();
+        Self::damaged_of(&stored, |name| hash(&self.path(name))).map_or(State::Current, State::Damaged)
     }
 
     /// The first product that is missing or has other bytes than were published.
     pub fn damaged(&self) -> Option<String> {
-        self.damaged_of(&self.read_key()?)
+        Self::damaged_of(&self.read_key()?, |name| hash_file(&self.path(name)).ok())
     }
 
-    fn damaged_of(&self, stored: &KeyFile) -> Option<String> {
-        let is_good = |name: &str, digest: &str| {
-            std::fs::read(self.folder.join(name)).is_ok_and(|bytes| blake3::hash(&bytes).to_hex().as_str() == digest)
-        };
+    fn damaged_of(stored: &KeyFile, hash: impl Fn(&str) -> Option<Content>) -> Option<String> {
+        let is_good = |name: &str, digest: &str| hash(name).is_some_and(|found| hex(&found) == digest);
         stored.products.iter().find(|(name, digest)| !is_good(name, digest)).map(|(name, _)| name.clone())
     }
 
@@ -133,16 +135,17 @@ mod tests {
     fn products_are_current_only_while_every_byte_is_as_published() {
         let folder = tempfile::tempdir().expect("tempdir");
         let products = Products::new(folder.path().join("linear-probe"));
+        let digests = Digests::load(&folder.path().join("digests"));
         let preimage = json!({"params": {"c": 0.316}});
-        assert_eq!(products.state(&preimage), State::New);
+        assert_eq!(products.state(&preimage, &digests), State::New);
         products.publish(&preimage, &[("model.json", b"{}".to_vec())]).expect("publish");
-        assert_eq!(products.state(&preimage), State::Current);
+        assert_eq!(products.state(&preimage, &digests), State::Current);
         let other = json!({"params": {"c": 1.0}});
-        let State::Changed(fields) = products.state(&other) else { panic!("changed") };
+        let State::Changed(fields) = products.state(&other, &digests) else { panic!("changed") };
         assert_eq!(fields[0].field, "params.c");
         std::fs::write(products.path("model.json"), b"{!").expect("write");
-        assert_eq!(products.state(&preimage), State::Damaged("model.json".into()));
+        assert_eq!(products.state(&preimage, &digests), State::Damaged("model.json".into()));
         std::fs::remove_file(products.path("model.json")).expect("remove");
-        assert_eq!(products.state(&preimage), State::Damaged("model.json".into()));
+        assert_eq!(products.state(&preimage, &digests), State::Damaged("model.json".into()));
     }
 }

@@ -17,6 +17,7 @@
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `limits` | what a file may take, and how a run ends when it is asked to |
 //! | `slurm` | jobs of a real Slurm: kills, requeues, lost nodes, preemption |
+//! | `status` | what `status` takes from what it said before |
 //! | `survival` | kills, torn files, deleted files: the defects R1-R14 that resumable tools are known for |
 //! | `systems` | training, judging, and what is refused |
 //! | `tau` | the ready configuration for TAU 2021 |
@@ -45,6 +46,7 @@ mod scenes;
 mod server;
 mod shim;
 mod slurm;
+mod status;
 mod survival;
 mod systems;
 mod tau;

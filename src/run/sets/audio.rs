@@ -74,10 +74,10 @@ impl Audio<'_> {
     fn probe(&self, store: &Store<'_>, network: &Classifier, during: &During<'_>) -> Result<Option<Probe>> {
         let science = &self.session.science;
         let mut asked = Vec::new();
-        for at in labelled(self.session)? {
+        for at in labelled(self.session) {
             let split = self.session.dataset.items[at.item].split.as_deref();
             if split.is_some_and(|split| split != "test") && store.refusal(at.item)?.is_none() {
-                asked.push(at);
+                asked.push(*at);
             }
         }
         let source = store.whole(asked.iter().map(|at| at.item).collect());

@@ -66,7 +66,7 @@ impl<'a> Store<'a> {
         let spec = session.science.log_mel.as_ref();
         let spec = spec.ok_or_else(|| Error::Internal(format!("{reader} is to run without {}", log_mel::DECL.id)))?;
         let mut classes = vec![None; session.dataset.items.len()];
-        for at in labelled(session)? {
+        for at in labelled(session) {
             classes[at.item] = Some(at.class);
         }
         let frames_per_second = f64::from(spec.sample_rate) / spec.hop_length as f64;

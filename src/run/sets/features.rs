@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use contract::{Failure, Rows, Values};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use shard::Shard;
 
@@ -54,32 +55,50 @@ impl<'a> Features<'a> {
         self.fresh.as_ref().unwrap_or(&self.plan.index)
     }
 
+    /// What the index says of the published items, in order.
+    pub fn indexed(&self) -> impl Iterator<Item = &IndexedItem> {
+        self.files.iter().flat_map(|file| file.map_or(&[][..], |file| &self.index().files[file].items))
+    }
+
     /// What the rows are, for the preimage of what is made of them.
     pub fn preimage(&self) -> Value {
-        let (mut items, mut line) = (blake3::Hasher::new(), String::new());
-        for file in &self.files {
-            for item in file.map_or(&[][..], |file| &self.index().files[file].items) {
-                line.clear();
-                let key = blake3::Hash::from_bytes(item.key).to_hex();
-                writeln!(line, "{}\t{key}\t{}", item.id, item.failed.is_some()).expect("writing to memory");
-                items.update(line.as_bytes());
+        let digest = || {
+            let lines = |file: &Option<usize>| {
+                let mut lines = String::new();
+                for item in file.map_or(&[][..], |file| &self.index().files[file].items) {
+                    let key = blake3::Hash::from_bytes(item.key).to_hex();
+                    writeln!(lines, "{}\t{key}\t{}", item.id, item.failed.is_some()).expect("writing to memory");
+                }
+                lines
+            };
+            let mut items = blake3::Hasher::new();
+            for some in self.files.chunks(64) {
+                for lines in some.par_iter().map(lines).collect::<Vec<_>>() {
+                    items.update(lines.as_bytes());
+                }
             }
-        }
-        json!({ "items": items.finalize().to_hex().as_str(), "key": self.plan.template.value() })
+            items.finalize().to_hex().to_string()
+        };
+        let items = match self.fresh {
+            Some(_) => &digest(),
+            // Every stage that reads these rows asks, and more than once.
+            None => self.plan.rows.get_or_init(digest),
+        };
+        json!({ "items": items, "key": self.plan.template.value() })
     }
 
     /// Why the item at this position of the data set has no rows; `None`: it has.
     pub fn failure(&self, item: usize) -> Result<Option<Failure>> {
-        let failed = self.indexed(item)?.failed.as_ref();
+        let failed = self.indexed_at(item)?.failed.as_ref();
         Ok(failed.map(|(cause, message)| Failure::new(*cause, message.clone())))
     }
 
     /// How many rows it has.
     pub fn row_count(&self, item: usize) -> Result<usize> {
-        Ok(self.indexed(item)?.rows as usize)
+        Ok(self.indexed_at(item)?.rows as usize)
     }
 
-    fn indexed(&self, item: usize) -> Result<&IndexedItem> {
+    fn indexed_at(&self, item: usize) -> Result<&IndexedItem> {
         let path = &self.paths[item / self.shard_size];
         let found = self.files[item / self.shard_size]
             .and_then(|file| self.index().files[file].items.get(item % self.shard_size));

@@ -19,7 +19,7 @@ pub fn check(session: &Session) -> Result<()> {
         let Some(reader) = systems.iter().find(|system| system.inputs.contains(&plan.decl.id)) else { continue };
         let features = Features::open(session, plan.decl.id, reader.id)?;
         let mut classes = vec![(0_usize, BTreeMap::<Cause, usize>::new()); session.dataset.classes.len()];
-        for clip in labelled(session)? {
+        for clip in labelled(session) {
             let (clips, failed) = &mut classes[clip.class];
             *clips += 1;
             if let Some(failure) = features.failure(clip.item)? {

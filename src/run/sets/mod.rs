@@ -108,7 +108,7 @@ pub fn standings(session: &Session) -> Result<Vec<Standing>> {
     for stage in stages(session) {
         let decl = stage.decl();
         let state = match stage.preimage()? {
-            Some(preimage) => products(session, decl).state(&preimage),
+            Some(preimage) => products(session, decl).state(&preimage, &session.digests),
             None => State::New,
         };
         let is_due = |s: &Standing| decl.inputs.contains(&s.stage) && (s.inputs_change || s.state != State::Current);
@@ -129,7 +129,7 @@ pub fn check(session: &Session) -> Result<()> {
     }
     for stage in stages.iter().filter(|stage| session.part.settled.contains(&stage.decl().id)) {
         let current = match stage.preimage()? {
-            Some(preimage) => products(session, stage.decl()).state(&preimage) == State::Current,
+            Some(preimage) => products(session, stage.decl()).state(&preimage, &session.digests) == State::Current,
             None => false,
         };
         let is_read = |other: &Decl| !session.part.settled.contains(&other.id) && registry::reads(other, stage.decl());
@@ -166,7 +166,8 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         let missing = || Error::Internal(format!("{}: what it reads is not there", decl.id));
         let preimage = stage.preimage()?.ok_or_else(missing)?;
         let products = products(session, decl);
-        let reused = products.state(&preimage) == State::Current && !session.part.force.contains(&decl.id);
+        let reused =
+            products.state(&preimage, &session.digests) == State::Current && !session.part.force.contains(&decl.id);
         let summary = if reused {
             "products as stored".to_string()
         } else {

@@ -77,7 +77,7 @@ impl Training<'_> {
     fn train(&self, network: &Classifier, store: &Store<'_>, during: &During<'_>) -> Result<Option<training::Trained>> {
         let in_splits = |splits: &[&str]| -> Result<Vec<usize>> {
             let mut found = Vec::new();
-            for at in labelled(self.session)? {
+            for at in labelled(self.session) {
                 let split = self.session.dataset.items[at.item].split.as_deref();
                 if split.is_some_and(|split| splits.contains(&split)) && store.refusal(at.item)?.is_none() {
                     found.push(at.item);

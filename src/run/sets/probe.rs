@@ -51,7 +51,7 @@ impl System for LinearProbe<'_> {
         let (spec, classes) = (&self.session.science.probe, &self.session.dataset.classes);
         let embeddings = self.embeddings()?;
         let mut clips = Clips::default();
-        for at in labelled(self.session)? {
+        for at in labelled(self.session) {
             // The test clips are for the figures alone.
             let item = &self.session.dataset.items[at.item];
             let Some(split) = item.split.as_deref().filter(|split| *split != "test") else { continue };

@@ -11,11 +11,11 @@ use crate::error::{Error, Result};
 use crate::key::canonical;
 use crate::resolve::refuse;
 use crate::run::sets::evaluation::{METRICS, judged, predictions_preimage, read_predictions};
+use crate::run::sets::features::Features;
 use crate::run::sets::neural::HISTORY;
 use crate::run::sets::samples::Samples;
 use crate::run::sets::{During, Ended, SetStage, preimage};
 use crate::session::Session;
-use crate::store::index::Index;
 use crate::store::products::Products;
 use crate::worker::Drain;
 
@@ -36,19 +36,14 @@ impl Report<'_> {
     fn failures(&self) -> Result<Vec<Failure>> {
         let mut failures = Vec::new();
         for plan in &self.session.plans {
-            let index = Index::open(&self.session.work, plan.decl.id, false)?;
-            let count = plan.shards.len();
-            for k in 0..count {
-                let shard = index.file(&self.session.work.shard(plan.decl.id, k, count));
-                for item in shard.map_or(&[][..], |file| &file.items) {
-                    if let Some((cause, message)) = &item.failed {
-                        failures.push(Failure {
-                            stage: plan.decl.id.to_string(),
-                            id: item.id.clone(),
-                            cause: cause.name().to_string(),
-                            message: message.clone(),
-                        });
-                    }
+            for item in Features::open(self.session, plan.decl.id, ID)?.indexed() {
+                if let Some((cause, message)) = &item.failed {
+                    failures.push(Failure {
+                        stage: plan.decl.id.to_string(),
+                        id: item.id.clone(),
+                        cause: cause.name().to_string(),
+                        message: message.clone(),
+                    });
                 }
             }
         }

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use contract::{Decl, Item};
 use predictions::{Prediction, Predictions, Protocol};
+use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::resolve::refuse;
 use crate::run::sets::{During, Ended, SetStage};
-use crate::session::Session;
+use crate::session::{Labelled, Session};
 use crate::store::WorkDir;
 use crate::store::products::{File, Products};
 use crate::store::publish::remove;
@@ -82,26 +83,9 @@ pub trait Judge {
     fn judge(&self, questions: &[Question], during: &During<'_>) -> Result<Verdicts>;
 }
 
-/// A labelled clip.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Labelled {
-    /// Position in the data set.
-    pub item: usize,
-    /// Position of its class among the classes.
-    pub class: usize,
-}
-
 /// The labelled clips in order.
-pub fn labelled(session: &Session) -> Result<Vec<Labelled>> {
-    let dataset = &session.dataset;
-    let numbers: std::collections::HashMap<&String, usize> = dataset.classes.iter().zip(0..).collect();
-    let items = dataset.items.iter().enumerate().filter_map(|(at, item)| Some((at, item.label.as_ref()?)));
-    items
-        .map(|(item, label)| match numbers.get(label) {
-            Some(class) => Ok(Labelled { item, class: *class }),
-            None => Err(Error::Internal(format!("class {label} is not among the classes"))),
-        })
-        .collect()
+pub fn labelled(session: &Session) -> &[Labelled] {
+    session.labelled.get_or_init(|| Labelled::all(&session.dataset))
 }
 
 /// Refuses a data set in which a class has no clip in these splits, before any long work starts.
@@ -115,7 +99,7 @@ pub fn check_classes(session: &Session, stage: &'static str, splits: &[String], 
         ));
     }
     let mut found = vec![false; dataset.classes.len()];
-    for at in labelled(session)? {
+    for at in labelled(session) {
         let split = dataset.items[at.item].split.as_ref();
         found[at.class] |= split.is_some_and(|split| splits.contains(split));
     }
@@ -130,16 +114,24 @@ pub fn check_classes(session: &Session, stage: &'static str, splits: &[String], 
     ))
 }
 
+/// Items of which a thread writes the lines at a time.
+const SOME: usize = 4096;
+
 /// What stands for the labels in the preimage of a system.
 pub fn labels_preimage(session: &Session) -> Value {
     let dataset = &session.dataset;
     let digest = session.labels.get_or_init(|| {
-        let (mut labels, mut line) = (blake3::Hasher::new(), String::new());
-        for item in &dataset.items {
-            line.clear();
-            let Item { id, label, group, city, split, .. } = item;
-            writeln!(line, "{id}\t{label:?}\t{group:?}\t{city:?}\t{split:?}").expect("writing to memory");
-            labels.update(line.as_bytes());
+        let lines = |items: &[Item]| {
+            let mut lines = String::new();
+            for Item { id, label, group, city, split, .. } in items {
+                writeln!(lines, "{id}\t{label:?}\t{group:?}\t{city:?}\t{split:?}").expect("writing to memory");
+            }
+            lines
+        };
+        let parts: Vec<String> = dataset.items.par_chunks(SOME).map(lines).collect();
+        let mut labels = blake3::Hasher::new();
+        for part in parts {
+            labels.update(part.as_bytes());
         }
         labels.finalize().to_hex().to_string()
     });
@@ -171,16 +163,16 @@ impl<S: System> SetStage for SystemStage<'_, S> {
         let Some(Fitted { mut files, mut summary, judge }) = self.system.fit(during)? else {
             return Ok(Ended::Stopped);
         };
-        let clips = labelled(self.session)?;
+        let clips = labelled(self.session);
         let questions: Vec<Question> = clips.iter().map(|at| self.question(*at)).collect();
         let Some(verdicts) = judge.judge(&questions, during)? else { return Ok(Ended::Stopped) };
         let (mut per_clip, mut per_second, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
-        for (at, verdict) in clips.into_iter().zip(verdicts) {
+        for (at, verdict) in clips.iter().zip(verdicts) {
             match verdict {
                 Ok(verdict) => {
-                    per_clip.push(row(self.session, at, None, verdict.clip));
+                    per_clip.push(row(self.session, *at, None, verdict.clip));
                     let seconds = verdict.seconds.into_iter().zip(0..);
-                    per_second.extend(seconds.map(|(p, second)| row(self.session, at, Some(second), p)));
+                    per_second.extend(seconds.map(|(p, second)| row(self.session, *at, Some(second), p)));
                 }
                 Err(why) => left_out.push([self.session.dataset.items[at.item].id.clone(), why]),
             }

@@ -24,7 +24,7 @@
 //!
 //! Version history: 1 first.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use contract::{Cause, Classify, Decl, Item, Kind};
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,17 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// What a person should know: what was ignored, where the split comes from, what is odd about it. One line each.
     pub notes: Vec<String>,
+    /// What all this was read from; `None` for a data set that was found by looking into folders.
+    pub origin: Option<Origin>,
+}
+
+/// What a data set was read from: while this is the same, so is the data set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    /// The manifest and its table.
+    pub files: Vec<PathBuf>,
+    /// The environment variables that its paths name, and their values.
+    pub variables: Vec<(String, String)>,
 }
 
 /// Where a data set comes from, in the words of its manifest.

@@ -17,13 +17,14 @@
 //! `features_only = true` says that there are no media here, only features that others extracted (`pipeline import`): items then need no
 //! `video` and no `audio`, and `root` may be absent.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::rows::{self, COLUMNS, Draft, Row};
-use crate::{About, DiscoverError, Problem, name_of, scan, tau};
+use crate::{About, DiscoverError, Origin, Problem, name_of, scan, tau};
 
 const KEYS: [&str; 12] = [
     "name",
@@ -162,6 +163,12 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
     let line_at = |offset: usize| line_at(&text, offset);
     let line_of = |key: &str| line_of(&text, key);
     let manifest = parse(file, &text)?;
+    let used = RefCell::new(Vec::new());
+    let variable = &|name: &str| {
+        let value = variable(name)?;
+        used.borrow_mut().push((name.to_owned(), value.clone()));
+        Some(value)
+    };
     let needs_media = !manifest.features_only;
     if needs_media && manifest.root.is_none() {
         return Err(fail(Some(1), Problem::NoRoot));
@@ -201,6 +208,8 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
     }
 
     let classes = manifest.classes.as_deref();
+    let lists_items = manifest.layout.is_none();
+    let files = [Some(file.to_owned()), table.clone()].into_iter().flatten().collect();
     let mut draft = match (table, manifest.layout) {
         (Some(table), _) => {
             let rows = read_table(&table, needs_media)?;
@@ -223,6 +232,7 @@ pub(crate) fn read(file: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Re
     draft.name = manifest.name;
     draft.about = About { description: manifest.description, licence: manifest.licence, source: manifest.source };
     draft.classes = manifest.classes;
+    draft.origin = lists_items.then(|| Origin { files, variables: used.into_inner() });
     Ok(draft)
 }
 
@@ -239,8 +249,8 @@ fn read_table(file: &Path, needs_media: bool) -> Result<Vec<Row>, DiscoverError>
             table.fail(1, Problem::MissingColumn { column: "video` or `audio", found: table.header.join(", ") })
         );
     }
-    let mut rows = Vec::new();
-    while let Some((line, record)) = table.next()? {
+    let (mut rows, mut record) = (Vec::new(), csv::StringRecord::new());
+    while let Some(line) = table.read(&mut record)? {
         let field = |index: Option<usize>| index.and_then(|index| record.get(index)).unwrap_or_default().to_owned();
         rows.push(Row {
             line,
@@ -302,12 +312,11 @@ impl Table {
         self.column(column).ok_or_else(|| self.fail(1, Problem::MissingColumn { column, found }))
     }
 
-    /// The next record with its line.
-    pub(crate) fn next(&mut self) -> Result<Option<(u64, csv::StringRecord)>, DiscoverError> {
-        let mut record = csv::StringRecord::new();
-        match self.reader.read_record(&mut record) {
+    /// Reads the next record and tells its line; `None` at the end.
+    pub(crate) fn read(&mut self, record: &mut csv::StringRecord) -> Result<Option<u64>, DiscoverError> {
+        match self.reader.read_record(record) {
             Ok(false) => Ok(None),
-            Ok(true) => Ok(Some((record.position().map_or(0, csv::Position::line), record))),
+            Ok(true) => Ok(Some(record.position().map_or(0, csv::Position::line))),
             Err(error) => Err(csv_error(&self.name, &error)),
         }
     }

@@ -1,12 +1,12 @@
 //! What all sources share: rows as written, the checks on them, and the data set made of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use contract::Item;
 
 use crate::problem::resembling;
-use crate::{About, Dataset, DiscoverError, Problem, Spec, at, split};
+use crate::{About, Dataset, DiscoverError, Origin, Problem, Spec, at, split};
 
 /// The columns of a table and the keys of an `[[item]]`.
 pub(crate) const COLUMNS: [&str; 7] = ["id", "video", "audio", "label", "group", "city", "split"];
@@ -38,6 +38,7 @@ pub(crate) struct Draft {
     /// In the order that the manifest gives.
     pub(crate) classes: Option<Vec<String>>,
     pub(crate) notes: Vec<String>,
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Rows of `file` to items, with every check that has a line to point at.
@@ -119,7 +120,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), Problem> {
 
 /// Fills in what the data set leaves open: groups by rule, classes, and a split by whole groups.
 pub(crate) fn finish(draft: Draft, spec: &Spec, source: &Path) -> Result<Dataset, DiscoverError> {
-    let Draft { name, about, mut items, classes, mut notes } = draft;
+    let Draft { name, about, mut items, classes, mut notes, origin } = draft;
     if items.is_empty() {
         return Err(at(source, Problem::Empty));
     }
@@ -131,9 +132,9 @@ pub(crate) fn finish(draft: Draft, spec: &Spec, source: &Path) -> Result<Dataset
             item.city = Some(named_by(&item.id, &spec.city_fields).map_err(|problem| at(source, problem))?);
         }
     }
-    let named: BTreeSet<&String> = items.iter().filter_map(|item| item.label.as_ref()).collect();
+    let named: HashSet<&String> = items.iter().filter_map(|item| item.label.as_ref()).collect();
     let classes = match classes {
-        None => named.into_iter().cloned().collect(),
+        None => named.into_iter().cloned().collect::<BTreeSet<String>>().into_iter().collect(),
         Some(classes) => {
             let without: Vec<&str> = classes.iter().filter(|c| !named.contains(c)).map(String::as_str).collect();
             if !without.is_empty() {
@@ -155,7 +156,7 @@ pub(crate) fn finish(draft: Draft, spec: &Spec, source: &Path) -> Result<Dataset
     if !classes.is_empty() && !has_val && spec.val_fraction > 0.0 {
         notes.extend(split::hold_out(&mut items, spec.val_fraction, spec.split_seed));
     }
-    Ok(Dataset { name, about, items, classes, notes })
+    Ok(Dataset { name, about, items, classes, notes, origin })
 }
 
 fn named_by(id: &str, fields: &[usize]) -> Result<String, Problem> {
@@ -166,14 +167,14 @@ fn named_by(id: &str, fields: &[usize]) -> Result<String, Problem> {
 
 /// Groups on both sides of the data set's own split: such a test measures memory.
 fn torn_groups(items: &[Item]) -> Option<String> {
-    let mut sides: BTreeMap<&str, [bool; 2]> = BTreeMap::new();
+    let mut sides: HashMap<&str, [bool; 2]> = HashMap::new();
     for item in items {
         if let (Some(group), Some(split)) = (&item.group, &item.split) {
             sides.entry(group).or_default()[usize::from(split == "test")] = true;
         }
     }
     let torn: Vec<&str> = sides.iter().filter(|(_, s)| s[0] && s[1]).map(|(&group, _)| group).collect();
-    let first = torn.first()?;
+    let first = torn.iter().min()?;
     Some(format!(
         "{} of {} groups are in the test split and outside of it, first `{first}`: the test figure will flatter",
         torn.len(),

@@ -7,7 +7,7 @@
 //!
 //! A validation part is held out of the training part in the same way ([`hold_out`]), also where the data set names train and test.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use contract::Item;
 
@@ -19,7 +19,7 @@ pub fn assign(items: &mut [Item], test_fraction: f64, seed: u64) -> Vec<String> 
     let mut hash: BTreeMap<String, f64> = BTreeMap::new();
     let mut classes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for item in &*items {
-        let group = group_name(item);
+        let group = Group::of(item).name();
         hash.entry(group.clone()).or_insert_with_key(|group| unit_hash(group, seed));
         classes.entry(item.label.clone().unwrap_or_default()).or_default().insert(group);
     }
@@ -52,7 +52,7 @@ pub fn assign(items: &mut [Item], test_fraction: f64, seed: u64) -> Vec<String> 
     }
 
     for item in items.iter_mut() {
-        let side = if test.contains(&group_name(item)) { "test" } else { "train" };
+        let side = if test.contains(&Group::of(item).name()) { "test" } else { "train" };
         item.split = Some(side.to_owned());
     }
     let tested = items.iter().filter(|item| item.split.as_deref() == Some("test")).count();
@@ -79,49 +79,66 @@ const ENOUGH_GROUPS: usize = 3;
 /// looked at once. Each class with at least three groups gives one at least; no class gives its last. Says what was done.
 pub fn hold_out(items: &mut [Item], val_fraction: f64, seed: u64) -> Option<String> {
     let in_train = |item: &Item| item.split.as_deref() == Some("train");
-    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // Items are many and groups are few: only these get names.
+    let mut found: HashMap<Group<'_>, BTreeSet<&str>> = HashMap::new();
     for item in items.iter().filter(|item| in_train(item)) {
-        groups.entry(group_name(item)).or_default().insert(item.label.clone().unwrap_or_default());
+        found.entry(Group::of(item)).or_default().insert(item.label.as_deref().unwrap_or_default());
     }
+    let groups: BTreeMap<String, (Group<'_>, BTreeSet<&str>)> =
+        found.into_iter().map(|(group, classes)| (group.name(), (group, classes))).collect();
     // Of each class: groups in all, groups held out.
-    let mut counts: BTreeMap<&String, (usize, usize)> = BTreeMap::new();
-    for class in groups.values().flatten() {
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for class in groups.values().flat_map(|(_, classes)| classes) {
         counts.entry(class).or_default().0 += 1;
     }
     // Independent of the hash that may have made the test split, or no group would be left below the fraction.
-    let hashed = groups.iter().map(|(group, classes)| (unit_hash(&format!("val {group}"), seed), group, classes));
-    let mut order: Vec<(f64, &String, &BTreeSet<String>)> = hashed.collect();
+    let hashed = groups.iter().map(|(name, of)| (unit_hash(&format!("val {name}"), seed), of));
+    let mut order: Vec<(f64, &(Group<'_>, BTreeSet<&str>))> = hashed.collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut held: BTreeSet<&String> = BTreeSet::new();
-    for (hash, group, classes) in order {
+    let mut held: HashSet<Group<'_>> = HashSet::new();
+    for (hash, (group, classes)) in order {
         let mut of = classes.iter().map(|class| counts[class]);
         let affordable = of.clone().all(|(all, taken)| all >= ENOUGH_GROUPS && all - taken > 1);
         if affordable && (hash < val_fraction || of.any(|(_, taken)| taken == 0)) {
-            held.insert(group);
+            held.insert(*group);
             for class in classes {
                 counts.entry(class).or_default().1 += 1;
             }
         }
     }
+    let (held_groups, all_groups) = (held.len(), groups.len());
+    let is_held = |item: &Item| in_train(item) && held.contains(&Group::of(item));
+    let chosen: Vec<bool> = items.iter().map(is_held).collect();
     let mut count = 0;
-    for item in items.iter_mut().filter(|item| in_train(item)) {
-        if held.contains(&group_name(item)) {
-            item.split = Some("val".to_owned());
-            count += 1;
-        }
+    for (item, _) in items.iter_mut().zip(chosen).filter(|(_, chosen)| *chosen) {
+        item.split = Some("val".to_owned());
+        count += 1;
     }
     (count > 0).then(|| {
         format!(
-            "the data set names no validation part; {count} training items are val, {} of {} groups",
-            held.len(),
-            groups.len()
+            "the data set names no validation part; {count} training items are val, {held_groups} of {all_groups} groups"
         )
     })
 }
 
-/// The group of an item; the prefixes keep a group `x` and a lone item `x` apart.
-fn group_name(item: &Item) -> String {
-    item.group.as_ref().map_or_else(|| format!("item {}", item.id), |group| format!("group {group}"))
+/// The group of an item. An item without one is a group of its own, which is not the group of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Group<'a> {
+    Named(&'a str),
+    Lone(&'a str),
+}
+
+impl Group<'_> {
+    fn of(item: &Item) -> Group<'_> {
+        item.group.as_deref().map_or(Group::Lone(&item.id), Group::Named)
+    }
+
+    fn name(self) -> String {
+        match self {
+            Group::Named(group) => format!("group {group}"),
+            Group::Lone(id) => format!("item {id}"),
+        }
+    }
 }
 
 /// BLAKE3 of seed and name, as a number in 0..1 (53 bits).

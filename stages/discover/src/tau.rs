@@ -52,7 +52,8 @@ pub(crate) fn read(root: &Path, tables: &Tables) -> Result<Draft, DiscoverError>
     let label = table.require("scene_label")?;
     let mut items: Vec<Item> = Vec::new();
     let mut index: HashMap<String, (usize, u64)> = HashMap::new();
-    while let Some((line, record)) = table.next()? {
+    let mut record = csv::StringRecord::new();
+    while let Some(line) = table.read(&mut record)? {
         let Name { id, group, city } = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
         check_id(&id).map_err(|problem| table.fail(line, problem))?;
         if let Some((_, first)) = index.insert(id.clone(), (items.len(), line)) {
@@ -97,7 +98,8 @@ fn mark(
 ) -> Result<(), DiscoverError> {
     let mut table = Table::open(file)?;
     let (audio, label) = (table.require("filename_audio")?, table.column("scene_label"));
-    while let Some((line, record)) = table.next()? {
+    let mut record = csv::StringRecord::new();
+    while let Some(line) = table.read(&mut record)? {
         let Name { id, .. } = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
         let Some(&(at, _)) = index.get(&id) else { return Err(table.fail(line, Problem::NotInMeta(id))) };
         let item = &mut items[at];

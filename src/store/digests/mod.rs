@@ -4,8 +4,10 @@
 //! clearly before it was hashed: within one tick of the file system's clock a file can change without its times telling. The device number is left out: the nodes of a cluster number the
 //! same network file system differently.
 //!
-//! A data set of a million clips has two million records, and every command looks at all of them: they are a sorted table of fixed size,
+//! A data set of a million clips has two million records, and every command looks at all of them: they are a sorted [`table`] of fixed size,
 //! searched by the hash of the path, with no memory of their own each.
+
+mod table;
 
 use std::collections::HashMap;
 use std::fs;
@@ -18,16 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::key::Content;
-use crate::store::publish::publish_bytes;
+use table::Table;
 
 /// Grain of a file system whose times have fractions of a second: they advance with the kernel's tick, 10 ms at the coarsest.
 const FINE_GRAIN_NS: i64 = 100_000_000;
 
 /// Grain of one whose times are whole seconds (ext3, HFS+, some network file systems: 1 s; FAT: 2 s).
 const COARSE_GRAIN_NS: i64 = 2_000_000_000;
-
-/// Version of the file; another version is ignored and rebuilt.
-const SCHEMA: u32 = 2;
 
 /// What `stat` says of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +52,14 @@ impl Stamp {
     /// Size in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether the file was last touched clearly before this time, so that the stamp of any later content is another one.
+    pub fn is_settled_at(&self, time_ns: i64) -> bool {
+        let touched = self.mtime_ns.max(self.ctime_ns);
+        let whole_seconds = touched % 1_000_000_000 == 0;
+        let grain = if whole_seconds { COARSE_GRAIN_NS } else { FINE_GRAIN_NS };
+        touched.saturating_add(grain) < time_ns
     }
 
     /// Whether it is the same file under, perhaps, another name: a rename changes the ctime alone.
@@ -81,7 +88,7 @@ impl Hashing {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Record {
     stamp: Stamp,
     hashed_at_ns: i64,
@@ -90,42 +97,29 @@ struct Record {
 
 impl Record {
     fn vouches_for(&self, stamp: &Stamp) -> bool {
-        let touched = self.stamp.mtime_ns.max(self.stamp.ctime_ns);
-        let whole_seconds = touched % 1_000_000_000 == 0;
-        let grain = if whole_seconds { COARSE_GRAIN_NS } else { FINE_GRAIN_NS };
-        self.stamp == *stamp && touched.saturating_add(grain) < self.hashed_at_ns
+        self.stamp == *stamp && self.stamp.is_settled_at(self.hashed_at_ns)
     }
 }
 
 /// Stands for a path: half of its BLAKE3. Two of 10^9 paths share one with a probability of 10^-21.
 type Name = u128;
 
-fn name_of(path: &Path) -> Name {
-    // However a data set is named, from whatever folder: a file is one file.
-    let absolute = std::path::absolute(path);
-    let path = absolute.as_deref().unwrap_or(path);
-    let digest = blake3::hash(path.as_os_str().as_encoded_bytes());
+/// However a data set is named, from whatever folder: a file is one file. `here` is the folder that relative paths start at; asking the
+/// system for it once a file would cost more than all the rest.
+fn name_of(path: &Path, here: &Path) -> Name {
+    let [written, here_written] = [path, here].map(|path| path.as_os_str().as_encoded_bytes());
+    let (base, below) = match written.strip_prefix(b"/") {
+        Some(below) => (&[][..], below),
+        None => (here_written.strip_suffix(b"/").unwrap_or(here_written), written),
+    };
+    let digest = if below.split(|byte| *byte == b'/').all(|part| !part.is_empty() && part != b".") {
+        // As paths usually are: the same as below, without a path made for it.
+        blake3::Hasher::new().update(base).update(b"/").update(below).finalize()
+    } else {
+        let joined = here.join(path);
+        blake3::hash(std::path::absolute(&joined).unwrap_or(joined).as_os_str().as_encoded_bytes())
+    };
     Name::from_le_bytes(*digest.as_bytes().first_chunk().expect("32 bytes"))
-}
-
-/// What is published: names in ascending order, and the record of each.
-#[derive(Debug, Default)]
-struct Table {
-    names: Vec<Name>,
-    records: Vec<Record>,
-}
-
-impl Table {
-    fn get(&self, name: Name) -> Option<&Record> {
-        self.names.binary_search(&name).ok().map(|at| &self.records[at])
-    }
-
-    fn read(path: &Path) -> Option<Table> {
-        let bytes = fs::read(path).ok()?;
-        let (schema, names, records): (u32, Vec<Name>, Vec<Record>) = postcard::from_bytes(unseal(&bytes)?).ok()?;
-        let sound = schema == SCHEMA && names.len() == records.len() && names.is_sorted();
-        sound.then_some(Table { names, records })
-    }
 }
 
 /// What this process has hashed.
@@ -133,12 +127,14 @@ impl Table {
 struct Fresh {
     records: HashMap<Name, Record>,
     unsaved: bool,
+    asked: Vec<PathBuf>,
 }
 
 /// The digest cache of a work directory.
 #[derive(Debug)]
 pub struct Digests {
     path: PathBuf,
+    here: PathBuf,
     published: Table,
     fresh: RwLock<Fresh>,
 }
@@ -147,28 +143,41 @@ impl Digests {
     /// Reads the cache; a missing, damaged or foreign file is an empty cache.
     pub fn load(path: &Path) -> Self {
         let published = Table::read(path).unwrap_or_default();
-        Digests { path: path.to_path_buf(), published, fresh: RwLock::default() }
+        let here = std::env::current_dir().unwrap_or_default();
+        Digests { path: path.to_path_buf(), here, published, fresh: RwLock::default() }
     }
 
     /// The digest of a file that has not changed since it was hashed. `Ok(None)`: it must be hashed. An error: it cannot
     /// be looked at.
     pub fn known(&self, path: &Path) -> std::io::Result<Option<Content>> {
         let stamp = Stamp::of(path)?;
-        let name = name_of(path);
+        Ok(self.record(path).filter(|r| r.vouches_for(&stamp)).map(|r| r.digest))
+    }
+
+    /// The digest that the file had when it was last hashed, without a look at it.
+    pub fn recorded(&self, path: &Path) -> Option<Content> {
+        self.record(path).map(|record| record.digest)
+    }
+
+    fn record(&self, path: &Path) -> Option<Record> {
+        let name = name_of(path, &self.here);
         let fresh = self.fresh.read().expect("no holder panics");
-        let record = fresh.records.get(&name).or_else(|| self.published.get(name));
-        Ok(record.filter(|r| r.vouches_for(&stamp)).map(|r| r.digest))
+        fresh.records.get(&name).copied().or_else(|| self.published.get(name))
+    }
+
+    /// The files that were asked for by [`Digests::digest`]: what is read beside media, models and products above all.
+    pub fn asked(&self) -> Vec<PathBuf> {
+        self.fresh.read().expect("no holder panics").asked.clone()
     }
 
     /// The digest of the file, hashing it if need be.
     pub fn digest(&self, path: &Path) -> std::io::Result<Content> {
+        self.fresh.write().expect("no holder panics").asked.push(path.to_path_buf());
         if let Some(digest) = self.known(path)? {
             return Ok(digest);
         }
         let hashing = Hashing::begin(path)?;
-        let mut hasher = blake3::Hasher::new();
-        std::io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-        let digest = *hasher.finalize().as_bytes();
+        let digest = hash_file(path)?;
         self.remember(path, hashing, digest)?;
         Ok(digest)
     }
@@ -180,7 +189,7 @@ impl Digests {
         if Stamp::of(path)? == stamp {
             let record = Record { stamp, hashed_at_ns, digest };
             let mut fresh = self.fresh.write().expect("no holder panics");
-            fresh.records.insert(name_of(path), record);
+            fresh.records.insert(name_of(path, &self.here), record);
             fresh.unsaved = true;
         }
         Ok(())
@@ -198,30 +207,23 @@ impl Digests {
         };
         let theirs = Table::read(&self.path);
         let before = theirs.as_ref().unwrap_or(&self.published);
-        all.extend(before.names.iter().copied().zip(before.records.iter().copied()));
+        all.extend(before.iter());
         // Of one name what was hashed here stands first, and stays.
         all.sort_by_key(|(name, _)| *name);
         all.dedup_by_key(|(name, _)| *name);
-        let (names, records): (Vec<Name>, Vec<Record>) = all.into_iter().unzip();
-        let body = postcard::to_stdvec(&(SCHEMA, names, records)).expect("plain data");
-        publish_bytes(&self.path, &seal(body))
+        Table::publish(&self.path, &all)
     }
 }
 
-/// Appends a checksum, so that a torn or flipped cache file is noticed.
-pub(super) fn seal(mut body: Vec<u8>) -> Vec<u8> {
-    let digest = blake3::hash(&body);
-    body.extend_from_slice(digest.as_bytes());
-    body
+/// The digest of what lies at `path`.
+pub fn hash_file(path: &Path) -> std::io::Result<Content> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(fs::File::open(path)?)?;
+    Ok(*hasher.finalize().as_bytes())
 }
 
-/// The body of a sealed file, if its checksum holds.
-pub(super) fn unseal(bytes: &[u8]) -> Option<&[u8]> {
-    let (body, digest) = bytes.split_last_chunk::<32>()?;
-    (blake3::hash(body) == *digest).then_some(body)
-}
-
-fn now_ns() -> i64 {
+/// Now, in nanoseconds since 1970.
+pub fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos().try_into().unwrap_or(i64::MAX))
 }
 
@@ -245,9 +247,20 @@ mod tests {
         assert_eq!(digests.known(&path).expect("stat"), None, "just written: its times cannot be trusted");
         // The same record made three seconds later would be trusted.
         let mut fresh = digests.fresh.write().expect("lock");
-        fresh.records.get_mut(&name_of(&path)).expect("record").hashed_at_ns += 3_000_000_000;
+        fresh.records.get_mut(&name_of(&path, Path::new("/"))).expect("record").hashed_at_ns += 3_000_000_000;
         drop(fresh);
         assert_eq!(digests.known(&path).expect("stat"), Some(digest));
+    }
+
+    #[test]
+    fn a_file_has_one_name_however_it_is_written() {
+        let here = Path::new("/data/set");
+        let name = name_of(Path::new("/data/set/clips/a.wav"), here);
+        for written in ["clips/a.wav", "./clips/a.wav", "clips//a.wav", "clips/./a.wav", "/data//set/clips/a.wav"] {
+            assert_eq!(name_of(Path::new(written), here), name, "{written}");
+        }
+        assert_eq!(name_of(Path::new("data"), Path::new("/")), name_of(Path::new("/data"), here), "in the root folder");
+        assert_ne!(name_of(Path::new("clips/b.wav"), here), name);
     }
 
     #[test]
@@ -258,10 +271,13 @@ mod tests {
         let digests = Digests::load(&cache);
         digests.digest(&path).expect("hash");
         digests.save().expect("save");
-        assert_eq!(Digests::load(&cache).published.names, [name_of(&path)]);
+        assert_eq!(
+            Digests::load(&cache).published.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            [name_of(&path, Path::new("/"))]
+        );
         let bytes = fs::read(&cache).expect("read");
         fs::write(&cache, &bytes[..bytes.len() - 1]).expect("write");
-        assert!(Digests::load(&cache).published.names.is_empty());
+        assert!(Digests::load(&cache).published.iter().next().is_none());
     }
 
     #[test]
@@ -279,10 +295,10 @@ mod tests {
         one.save().expect("save");
         other.save().expect("save");
         let both = Digests::load(&cache);
-        assert_eq!(both.published.names.len(), 100);
+        assert_eq!(both.published.iter().count(), 100);
         for path in &paths {
             let wanted = *blake3::hash(&fs::read(path).expect("read")).as_bytes();
-            assert_eq!(both.published.get(name_of(path)).expect("record").digest, wanted);
+            assert_eq!(both.published.get(name_of(path, Path::new("/"))).expect("record").digest, wanted);
         }
         fs::remove_file(&cache).expect("remove");
         both.save().expect("nothing to save");

@@ -1,0 +1,174 @@
+//! The file of the digest cache: entries of fixed size in order of their names, searched where they lie.
+//!
+//! ```text
+//! b"digests\x03"                        8 bytes: the format and its version
+//! name      u128                        of each entry, 88 bytes, in ascending order of the names;
+//! inode, size, mtime_ns, ctime_ns       all numbers little-endian
+//! hashed_at_ns
+//! digest    [u8; 32]
+//! BLAKE3 of everything before it        32 bytes
+//! ```
+//!
+//! Two million entries are 180 MB: decoding them into values of their own would take longer than everything that is asked of them.
+
+use std::path::Path;
+
+use super::{Name, Record, Stamp};
+use crate::error::Result;
+use crate::store::publish::publish_bytes;
+use crate::store::sealed::{seal, unseal};
+
+/// Another version is ignored, and the cache begins anew.
+const HEADER: &[u8; 8] = b"digests\x03";
+
+/// Bytes of an entry.
+const ENTRY: usize = 16 + 4 * 8 + 8 + 32;
+
+/// Entries that a bucket holds on average, about: one look at memory fetches that many.
+const BUCKET: usize = 4;
+
+/// The content of a cache file.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// Header and entries; empty where there is no cache.
+    bytes: Vec<u8>,
+    /// Names are hashes and so evenly spread over buckets, which their first bits number: where each begins, and the end of the last.
+    /// Halving two million entries would take twenty looks at memory, each far from the last.
+    starts: Vec<u32>,
+    /// How many bits number a bucket.
+    bits: u32,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { bytes: Vec::new(), starts: Vec::new(), bits: 1 }
+    }
+}
+
+impl Table {
+    /// Reads a cache file; `None` for one that is missing, damaged or of another version.
+    pub(super) fn read(path: &Path) -> Option<Table> {
+        let bytes = unseal(std::fs::read(path).ok()?)?;
+        let entries = bytes.strip_prefix(HEADER)?;
+        let (entries, rest) = entries.as_chunks::<ENTRY>();
+        let sound = rest.is_empty() && entries.is_sorted_by(|a, b| name(a) < name(b));
+        // Four billion files are more than anyone has; a table of more would be built anew by each run.
+        u32::try_from(entries.len()).ok().filter(|_| sound)?;
+        let bits = (entries.len() / BUCKET).max(2).ilog2();
+        let mut starts = vec![0; (1 << bits) + 1];
+        for entry in entries {
+            starts[bucket(name(entry), bits) + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        Some(Table { bytes, starts, bits })
+    }
+
+    fn entries(&self) -> &[[u8; ENTRY]] {
+        self.bytes.get(HEADER.len()..).unwrap_or_default().as_chunks().0
+    }
+
+    /// The record of this name.
+    pub(super) fn get(&self, wanted: Name) -> Option<Record> {
+        let [start, end] = *self.starts.get(bucket(wanted, self.bits)..)?.first_chunk()?;
+        let entries = &self.entries()[start as usize..end as usize];
+        entries.binary_search_by(|entry| name(entry).cmp(&wanted)).ok().map(|at| record(&entries[at]))
+    }
+
+    /// Every name and its record, in order of the names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Name, Record)> {
+        self.entries().iter().map(|entry| (name(entry), record(entry)))
+    }
+
+    /// Publishes a cache file of these entries, which are in ascending order of their names.
+    pub(super) fn publish(path: &Path, entries: &[(Name, Record)]) -> Result<()> {
+        let mut bytes = Vec::with_capacity(HEADER.len() + entries.len() * ENTRY + 32);
+        bytes.extend_from_slice(HEADER);
+        for (name, Record { stamp, hashed_at_ns, digest }) in entries {
+            bytes.extend_from_slice(&name.to_le_bytes());
+            bytes.extend_from_slice(&stamp.inode.to_le_bytes());
+            bytes.extend_from_slice(&stamp.size.to_le_bytes());
+            bytes.extend_from_slice(&stamp.mtime_ns.to_le_bytes());
+            bytes.extend_from_slice(&stamp.ctime_ns.to_le_bytes());
+            bytes.extend_from_slice(&hashed_at_ns.to_le_bytes());
+            bytes.extend_from_slice(digest);
+        }
+        publish_bytes(path, &seal(bytes))
+    }
+}
+
+/// The number that the first bits of a name are, of which there is one at least.
+fn bucket(name: Name, bits: u32) -> usize {
+    (name >> (Name::BITS - bits)) as usize
+}
+
+fn name(entry: &[u8; ENTRY]) -> Name {
+    Name::from_le_bytes(*entry.first_chunk().expect("an entry begins with its name"))
+}
+
+fn record(entry: &[u8; ENTRY]) -> Record {
+    let (numbers, digest) = entry[16..].split_last_chunk::<32>().expect("an entry ends with its digest");
+    let number = |at: usize| *numbers[8 * at..].first_chunk::<8>().expect("five numbers");
+    Record {
+        stamp: Stamp {
+            inode: u64::from_le_bytes(number(0)),
+            size: u64::from_le_bytes(number(1)),
+            mtime_ns: i64::from_le_bytes(number(2)),
+            ctime_ns: i64::from_le_bytes(number(3)),
+        },
+        hashed_at_ns: i64::from_le_bytes(number(4)),
+        digest: *digest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: Name) -> (Name, Record) {
+        let n = name as u64;
+        let stamp = Stamp { inode: n, size: n.wrapping_add(1), mtime_ns: -5, ctime_ns: 7 };
+        (name, Record { stamp, hashed_at_ns: 9, digest: [n as u8; 32] })
+    }
+
+    fn table(names: &[Name]) -> Table {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().join("digests");
+        let entries: Vec<(Name, Record)> = names.iter().copied().map(entry).collect();
+        Table::publish(&path, &entries).expect("publish");
+        Table::read(&path).expect("what was published")
+    }
+
+    #[test]
+    fn every_name_is_found_however_they_are_spread_and_no_other() {
+        let even: Vec<Name> = (1..=1000).map(|n| Name::MAX / 1001 * n + n % 7).collect();
+        let crowded: Vec<Name> = (0..1000).map(|n| 1000 + 2 * n).collect();
+        let ends = vec![0, 1, Name::MAX - 1, Name::MAX];
+        let doubling: Vec<Name> = (0..128).map(|n| 1 << n).collect();
+        for names in [even, crowded, ends, doubling, vec![5], Vec::new()] {
+            let table = table(&names);
+            assert_eq!(table.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
+            for &name in &names {
+                assert_eq!(table.get(name), Some(entry(name).1), "{name} of {names:?}");
+                for other in [name.wrapping_sub(1), name.wrapping_add(1)] {
+                    assert_eq!(table.get(other).is_some(), names.contains(&other), "{other} of {names:?}");
+                }
+            }
+        }
+        assert_eq!(Table::default().get(7), None);
+    }
+
+    #[test]
+    fn a_file_out_of_order_or_cut_within_an_entry_is_no_table() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let path = folder.path().join("digests");
+        Table::publish(&path, &[entry(2), entry(1)]).expect("publish");
+        assert!(Table::read(&path).is_none());
+        Table::publish(&path, &[entry(1), entry(2)]).expect("publish");
+        let mut bytes = unseal(std::fs::read(&path).expect("read")).expect("sealed");
+        bytes.pop();
+        std::fs::write(&path, seal(bytes)).expect("write");
+        assert!(Table::read(&path).is_none());
+    }
+}
