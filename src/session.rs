@@ -133,9 +133,17 @@ impl Session {
 }
 
 impl Session {
-    /// The same with a plan of the store as it is by now.
+    /// The same with a plan of the store as it is by now, for what a pass over the clips has left.
     pub fn again(&self) -> Result<Session> {
-        let part = Part { force: Vec::new(), ..self.part.clone() };
+        self.replan(Part { force: Vec::new(), ..self.part.clone() })
+    }
+
+    /// The same with a plan of the store as it is by now, before anything was done.
+    pub fn planned_again(&self) -> Result<Session> {
+        self.replan(self.part.clone())
+    }
+
+    fn replan(&self, part: Part) -> Result<Session> {
         let digests = Digests::load(&self.work.digests());
         Self::assemble(self.config.clone(), self.selected.clone(), self.dataset.clone(), digests, Depth::Run, part)
     }

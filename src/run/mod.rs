@@ -5,6 +5,7 @@ pub mod clip;
 pub mod embed;
 pub mod encode;
 pub mod kept;
+pub mod painting;
 pub mod pass;
 pub mod predict;
 pub mod retract;
@@ -20,6 +21,7 @@ use contract::Item;
 use crate::error::{Error, Result};
 use crate::events::{Event, Reporter, StageEnd};
 use crate::plan::StagePlan;
+use crate::run::painting::Painting;
 use crate::run::writer::Tally;
 use crate::session::Session;
 use crate::store::WorkDir;
@@ -29,7 +31,7 @@ use crate::ui::plural;
 /// Runs the selected stages to the end, or until `stop` is set. Returns whether it was stopped.
 pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Finish> {
     let start = Instant::now();
-    let Session { dataset, work, plans, .. } = session;
+    let Session { dataset, work, .. } = session;
     reporter.report(&Event::Discovered {
         name: dataset.name.clone(),
         items: dataset.items.len(),
@@ -37,7 +39,10 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     });
     publish_items(work, &dataset.items)?;
     sweep(work);
-    for plan in plans {
+    let (painting, is_stale) = Painting::begin(session, reporter)?;
+    let planned_again = if is_stale { Some(session.planned_again()?) } else { None };
+    let session = planned_again.as_ref().unwrap_or(session);
+    for plan in &session.plans {
         for damaged in &plan.index.damaged {
             reporter.report(&Event::damaged(&damaged.path, &damaged.message));
         }
@@ -46,9 +51,10 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     sets::check(session)?;
     let pass = Instant::now();
     let mut tallies = one_pass(session, reporter, stop)?;
+    let mut written_over = painting.check(reporter)?;
     let mut replanned = None;
     for _ in 1..PASSES {
-        let lost: usize = tallies.iter().map(|tally| tally.lost).sum();
+        let lost = written_over + tallies.iter().map(|tally| tally.lost).sum::<usize>();
         if lost == 0 || stop.load(Ordering::Relaxed) {
             break;
         }
@@ -57,6 +63,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         reporter.report(&Event::Warning { message });
         let session = &*replanned.insert(session.again()?);
         let again = one_pass(session, reporter, stop)?;
+        written_over = painting.check(reporter)?;
         tallies = tallies.into_iter().zip(again).map(|(before, now)| now.after(before)).collect();
     }
     let item_seconds = pass.elapsed().as_secs_f64();
@@ -71,6 +78,14 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         );
         return Err(Error::Stage { stage: plan.decl.id, message });
     }
+    if !stopped && written_over > 0 {
+        let message = format!(
+            "another process keeps writing other pictures into {}: run again when that one has ended, or use another work directory",
+            work.stage(extract_frames::DECL.id).display()
+        );
+        return Err(Error::Stage { stage: extract_frames::DECL.id, message });
+    }
+    painting.end()?;
     let stages: Vec<StageEnd> = plans.iter().zip(&tallies).map(|(plan, tally)| stage_end(work, plan, tally)).collect();
     let failed = stages.iter().map(|s| s.failed).sum();
     let mut report = None;

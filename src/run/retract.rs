@@ -2,18 +2,23 @@
 //!
 //! Pictures have the names of the reference example, whatever they were made of: those of other parameters, or of another content of the
 //! file, take the place of the ones before. From that instant on the old rows would vouch for pictures that are not theirs, and a run that
-//! goes back, or one after a kill, would believe them. So the store forgets these rows first, for good.
+//! goes back, or one after a kill, would believe them. So the store forgets these rows first, for good. Where another run may have written
+//! pictures at the same time, no order helps ([`crate::run::painting`]): then every row is held against its pictures.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use contract::Values;
+use rayon::prelude::*;
 use shard::Shard;
 
 use crate::error::{Result, ShardContext};
 use crate::key::Key;
 use crate::plan::{ItemState, StagePlan};
-use crate::store::index::{IndexedFile, IndexedItem, set_aside};
-use crate::store::publish::{publish, remove_for_good};
+use crate::store::WorkDir;
+use crate::store::index::{Index, IndexedFile, IndexedItem, set_aside};
+use crate::store::pictures::are_as_made;
+use crate::store::publish::{own_name, publish, remove_for_good};
 
 /// The rows of a stage that keeps pictures, by the items whose pictures they list.
 pub struct Vouchers<'a> {
@@ -52,11 +57,7 @@ impl<'a> Vouchers<'a> {
             // With other parameters every item that is due will come to this; then it is done at once.
             let outdated = file.template != self.plan.template.text();
             let goes = |item: &IndexedItem| lists_others(item) || (outdated && self.due.contains(item.id.as_str()));
-            let is_kept = |item: &IndexedItem| !goes(item);
-            match move_rows(file, is_kept, &mut part) {
-                Err(error) if error.is_damage() => set_aside(&file.path, &file.stamp())?,
-                moved => moved.and_then(|()| remove_for_good(&file.path))?,
-            }
+            take_out(file, |position| !goes(&file.items[position]), &mut part)?;
             self.retracted.insert(position);
             gone.push(file.path.clone());
         }
@@ -64,13 +65,60 @@ impl<'a> Vouchers<'a> {
     }
 }
 
+/// Takes every row out of the store whose pictures are not there as they were made; returns how many went.
+pub fn retract_false_rows(work: &WorkDir) -> Result<usize> {
+    let stage = extract_frames::DECL.id;
+    let (folder, parts) = (work.stage(stage), work.parts(stage));
+    let mut gone = 0;
+    for file in &Index::open(work, stage, true)?.files {
+        let is_true = match hold_against_pictures(file, &folder) {
+            Err(error) if error.is_damage() => {
+                set_aside(&file.path, &file.stamp())?;
+                continue;
+            }
+            // Another process has moved it: what it holds is looked at where it lies now, by whoever ends last.
+            Err(_) if !file.path.exists() => continue,
+            is_true => is_true?,
+        };
+        let untrue = is_true.iter().filter(|is_true| !**is_true).count();
+        if untrue > 0 {
+            take_out(file, |position| is_true[position], &mut || parts.join(own_name("part")))?;
+            gone += untrue;
+        }
+    }
+    Ok(gone)
+}
+
+/// For each row of a file whether its pictures are those that it lists.
+fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<bool>> {
+    let shard = Shard::open(&file.path).in_shard(&file.path)?;
+    let digests = |position: usize| -> Result<Option<Vec<u8>>> {
+        if shard.items()[position].outcome.is_err() {
+            return Ok(None);
+        }
+        let rows = shard.rows(position).in_shard(&file.path)?;
+        let column = rows.columns.into_iter().find(|column| column.name == "digest");
+        Ok(column.and_then(|column| if let Values::U8(digests) = column.values { Some(digests) } else { None }))
+    };
+    // Of HDF5 there is one at a time, of pictures as many as there are cores.
+    let digests: Vec<Option<Vec<u8>>> = (0..file.items.len()).map(digests).collect::<Result<_>>()?;
+    let is_true = |(item, digests): (&IndexedItem, &Option<Vec<u8>>)| {
+        digests.as_ref().map_or(Ok(true), |digests| are_as_made(folder, &item.id, digests))
+    };
+    file.items.par_iter().zip(&digests).map(is_true).collect()
+}
+
+/// Moves the rows at the positions that are kept to a part, and removes the file.
+fn take_out(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl FnMut() -> PathBuf) -> Result<()> {
+    match move_rows(file, is_kept, part) {
+        Err(error) if error.is_damage() => set_aside(&file.path, &file.stamp()),
+        moved => moved.and_then(|()| remove_for_good(&file.path)),
+    }
+}
+
 /// Publishes the rows of a file that are kept as a part.
-fn move_rows(
-    file: &IndexedFile,
-    is_kept: impl Fn(&IndexedItem) -> bool,
-    part: &mut impl FnMut() -> PathBuf,
-) -> Result<()> {
-    let kept: Vec<usize> = (0..file.items.len()).filter(|position| is_kept(&file.items[*position])).collect();
+fn move_rows(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl FnMut() -> PathBuf) -> Result<()> {
+    let kept: Vec<usize> = (0..file.items.len()).filter(|position| is_kept(*position)).collect();
     // One that another process has moved is forgotten where it is by the next run that looks.
     if kept.is_empty() || !file.path.exists() {
         return Ok(());

@@ -54,6 +54,11 @@ impl WorkDir {
         self.state().join("attempts")
     }
 
+    /// Who writes pictures with which parameters.
+    pub fn painters(&self) -> PathBuf {
+        self.state().join("painters")
+    }
+
     /// Where a stage that trains keeps how far it is.
     pub fn checkpoint(&self, stage: &str) -> PathBuf {
         self.state().join("checkpoints").join(stage)

@@ -12,6 +12,7 @@
 //!     digests                          a cache of the media files' BLAKE3             (digests)
 //!     attempts                         how often what failed was tried                (attempts)
 //!     status                           what `status` said last, and what that rests on
+//!     painters/                        who writes pictures with which parameters      (painters)
 //!     runs/*.jsonl                     what each run did
 //! ```
 //!
@@ -22,12 +23,14 @@
 //! - A row leaves the store only by `gc`, or when a published shard holds the same key, or when its pictures are about to go.
 //! - There is no lock: two writers of one shard produce the same bytes, so a duplicate is harmless. What a process is about to replace it looks
 //!   at just before, and puts aside what it would lose; what it is about to remove for being held elsewhere, it removes only while that is there.
-//! - A row of `extract-frames` leaves the store before other pictures take the names of those that it lists.
+//! - A row of `extract-frames` leaves the store before other pictures take the names of those that it lists, or, where two runs wrote pictures
+//!   at the same time, before a run believes it.
 
 pub mod attempts;
 pub mod digests;
 pub mod index;
 pub mod layout;
+pub mod painters;
 pub mod pictures;
 pub mod products;
 pub mod publish;

@@ -3,10 +3,32 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use extract_frames::FileSpec;
+use extract_frames::{FileSpec, Format};
 
 use crate::error::{IoContext, Result};
 use crate::store::index::IndexedItem;
+
+/// Whether the pictures of an item are there, in one of the formats, with these digests of 32 bytes each.
+pub fn are_as_made(folder: &Path, id: &str, digests: &[u8]) -> Result<bool> {
+    for format in Format::ALL {
+        let mut numbers = (1..).zip(digests.chunks_exact(32));
+        let all = numbers.try_fold(true, |all, (number, digest)| {
+            if !all {
+                return Ok(false);
+            }
+            let path = folder.join(extract_frames::picture_name(id, number, format));
+            match std::fs::read(&path) {
+                Ok(bytes) => Ok(blake3::hash(&bytes).as_bytes() == digest),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(error).at("read", &path),
+            }
+        })?;
+        if all {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 /// Names of the files in a stage's folder, and how its pictures are named.
 #[derive(Debug)]

@@ -90,10 +90,15 @@ impl Products {
         self.read_key()?.products.get(name).cloned()
     }
 
-    /// The bytes of a product.
+    /// The bytes of a product, as they were published: another process may be replacing them.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path(name);
-        std::fs::read(&path).at("read", &path)
+        let bytes = std::fs::read(&path).at("read", &path)?;
+        if self.digest(name).is_none_or(|digest| blake3::hash(&bytes).to_hex().as_str() != digest) {
+            let message = "these are not the bytes that were published; `pipeline run` makes them anew";
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message)).at("read", &path);
+        }
+        Ok(bytes)
     }
 
     /// Publishes new products and then what vouches for them. What another process has published of the same meanwhile stays as it is.
@@ -102,8 +107,10 @@ impl Products {
         let digests = products.iter().map(|(name, bytes)| ((*name).to_string(), digest(bytes))).collect();
         let key = hex(blake3::hash(canonical(preimage).as_bytes()).as_bytes());
         let key_file = KeyFile { key, preimage: preimage.clone(), products: digests };
-        let vouched = self.read_key().is_some_and(|stored| stored == key_file);
-        if !vouched {
+        let stored = self.read_key();
+        let vouched = stored.as_ref() == Some(&key_file);
+        // Where there is none, there may be in a moment: that of a process that makes the same.
+        if !vouched && stored.is_some() {
             remove(&self.folder.join(KEY_FILE))?;
         }
         for (name, bytes) in products {

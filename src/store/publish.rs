@@ -4,15 +4,15 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{IoContext, Result};
 
 /// Marks a temporary file: `.NAME.tmp-HOST-PID-NONCE`.
 const MARK: &str = ".tmp-";
 
-/// How old another host's temporary file must be before it counts as left behind.
-const FOREIGN_TEMPORARY_AGE: Duration = Duration::from_hours(24);
+/// How old another host's file must be before it counts as left behind.
+const FOREIGN_AGE: Duration = Duration::from_hours(24);
 
 /// Writes `path` through `write`, which is handed a temporary path in the same folder and must leave a closed, checked
 /// file there. When this returns, the file is under its final name and survives a power cut; when it fails or the
@@ -213,25 +213,35 @@ fn parse_temporary(name: &str) -> Option<(&str, i32)> {
     Some((fields.next()?, pid))
 }
 
+/// A file name that no other process and no other file of this one has; later ones stand behind earlier ones.
+pub fn own_name(kind: &str) -> String {
+    static GIVEN: AtomicU64 = AtomicU64::new(1);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+    format!("{kind}-{now:014}-{}-{}-{}.h5", host(), std::process::id(), GIVEN.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Whether the process that left this file is dead. Of one on another host nobody knows; when the file is very old it counts as dead.
+pub(crate) fn is_abandoned(host: &str, pid: i32, file: &Path) -> bool {
+    if host == self::host() {
+        let alive = rustix::process::Pid::from_raw(pid)
+            .is_some_and(|p| rustix::process::test_kill_process(p) != Err(rustix::io::Errno::SRCH));
+        pid != std::process::id().cast_signed() && !alive
+    } else {
+        let written = fs::metadata(file).and_then(|m| m.modified()).ok();
+        let age = written.and_then(|t| SystemTime::now().duration_since(t).ok());
+        age.is_some_and(|age| age > FOREIGN_AGE)
+    }
+}
+
 /// Removes the temporary files in `folder` whose process is dead, and very old ones of other hosts; never one that may be
 /// in use. Returns how many went.
 pub fn sweep_temporaries(folder: &Path) -> usize {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
-    let here = host();
     let mut swept = 0;
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some((host, pid)) = name.to_str().and_then(parse_temporary) else { continue };
-        let abandoned = if host == here {
-            let alive = rustix::process::Pid::from_raw(pid)
-                .is_some_and(|p| rustix::process::test_kill_process(p) != Err(rustix::io::Errno::SRCH));
-            pid != std::process::id().cast_signed() && !alive
-        } else {
-            let age =
-                entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| SystemTime::now().duration_since(t).ok());
-            age.is_some_and(|age| age > FOREIGN_TEMPORARY_AGE)
-        };
-        if abandoned && fs::remove_file(entry.path()).is_ok() {
+        if is_abandoned(host, pid, &entry.path()) && fs::remove_file(entry.path()).is_ok() {
             swept += 1;
         }
     }

@@ -1,5 +1,5 @@
-//! Kills and failing system calls at every step by which a work directory changes (`shim`). Whatever happens, what is left is taken
-//! up by the next run and ends in the bytes of a run that nothing happened to.
+//! Kills and failing system calls at every step by which a work directory changes, and kills at every message between a runner and its
+//! workers (`shim`). Whatever happens, what is left is taken up by the next run and ends in the bytes of a run that nothing happened to.
 //!
 //! Each test takes a spread of the steps; all of them, and 300 kills by the clock:
 //!
@@ -7,48 +7,31 @@
 //! PIPELINE_LONG=1 cargo nextest run --locked --workspace --profile long --no-capture -E 'test(/^(faults|power|together)::/)'
 //! ```
 
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::lab::{Lab, Said};
-use crate::scenes::{Scene, is_long, spread, two_at_a_time};
+use crate::scenes::Scene;
 use crate::shim::{
-    Action, CHANGES, EACCES, EDQUOT, EINTR, EIO, EMFILE, ENOSPC, EROFS, Fault, NEVER, read_trace, watch,
+    Action, CHANGES, EACCES, EDQUOT, EINTR, EIO, EMFILE, ENOSPC, EROFS, Fault, HAND_OVERS, NEVER, Side, read_trace,
+    watch,
 };
+use crate::sweep::{Good, Table, Verdict, is_long, spread, sweep};
 
-/// What is wrong with a case, or how many values were computed in vain.
-type Verdict = Result<usize, String>;
-
-/// Prints what became of the cases and fails if one went wrong.
-fn judge(title: &str, cases: &[(String, Verdict)]) {
-    let wrong: Vec<_> = cases.iter().filter_map(|(case, verdict)| Some((case, verdict.as_ref().err()?))).collect();
-    let redone: Vec<usize> = cases.iter().filter_map(|(_, verdict)| verdict.clone().ok()).collect();
-    let (sum, most) = (redone.iter().sum::<usize>(), redone.iter().max().copied().unwrap_or(0));
-    eprintln!(
-        "{title:<44} {:>5} cases {:>5} same bytes {:>3} wrong; computed in vain: {:.2} a case, {most} at most",
-        cases.len(),
-        redone.len(),
-        wrong.len(),
-        sum as f64 / redone.len().max(1) as f64,
-    );
-    for (case, why) in &wrong {
-        eprintln!("  {case}: {why}");
-    }
-    assert!(!cases.is_empty() && wrong.is_empty(), "{title}: {} of {} cases went wrong", wrong.len(), cases.len());
-}
-
-/// A kill before every call that changes the work directory, and in the middle of it.
+/// A kill before every call that changes the work directory - which is one after the call before - and in the middle of every write.
 #[test]
 fn a_kill_at_any_step_costs_what_was_in_flight_and_nothing_else() {
-    let mut all = Vec::new();
+    let mut table = Table::new("kill -9 at a step");
     for scene in Scene::all() {
-        let (count, share) = (scene.count(&CHANGES), if scene.name == "pictures" { 4 } else { 6 });
-        let steps =
-            |action| spread(count, share).into_iter().map(move |at| Fault { kinds: CHANGES.to_vec(), at, action });
-        let faults: Vec<Fault> = steps(Action::Kill).chain(steps(Action::Torn)).collect();
-        let verdicts = two_at_a_time(&faults, |at, fault| {
+        let share = if scene.name == "pictures" { 4 } else { 6 };
+        let faults = |kinds: &[&'static str], action| {
+            let (count, kinds) = (scene.count(kinds), kinds.to_vec());
+            let fault = move |at| (count, Fault { kinds: kinds.clone(), at, action });
+            spread(count, share).into_iter().map(fault).collect::<Vec<_>>()
+        };
+        let faults = [faults(&CHANGES, Action::Kill), faults(&["write"], Action::Torn)].concat();
+        let verdicts = sweep(&format!("kills, {}", scene.name), &faults, |at, (count, fault)| {
             let work = format!("kill-{at}");
             let disturbed = scene.disturbed(&work, false, Some(fault));
             if disturbed.code >= 0 && fault.at * 10 < count * 9 {
@@ -58,25 +41,66 @@ fn a_kill_at_any_step_costs_what_was_in_flight_and_nothing_else() {
             scene.end(&work);
             Ok(verdict)
         });
-        let cases: Vec<_> = faults.iter().map(|fault| format!("{}, {fault}", scene.name)).zip(verdicts).collect();
-        eprintln!("{}: {count} steps", scene.name);
-        all.extend(cases);
+        for ((_, fault), verdict) in faults.iter().zip(verdicts) {
+            table.add(scene.name, &format!("{}, {fault}", scene.name), verdict);
+        }
     }
-    judge("kill -9 at a step", &all);
+    table.judge();
+}
+
+/// The runner is killed before it sends anything to a worker, half-way through, and when it has received something: what is done is kept,
+/// and no worker outlives it. A worker that is killed at such a step costs nothing: the run goes on with another and ends as it would have.
+#[test]
+fn a_kill_at_any_hand_over_between_processes_costs_no_value() {
+    let mut table = Table::new("kill -9 at a hand-over");
+    for scene in [Scene::fresh(), Scene::pictures()] {
+        for side in [Side::Runner, Side::Worker] {
+            let work = format!("heard-{side:?}");
+            scene.disturbed_between(&work, side, None).ended(0);
+            let calls = read_trace(&scene.lab.path(&format!("{work}.trace")));
+            let faults = |kinds: &[&'static str], action| {
+                let (count, kinds) = (calls.iter().filter(|call| kinds.contains(&&*call.kind)).count(), kinds.to_vec());
+                assert!(count > 4, "{side:?}: the shim sees {count} of {kinds:?}");
+                let fault = move |at| Fault { kinds: kinds.clone(), at, action };
+                spread(count, 4).into_iter().map(fault).collect::<Vec<_>>()
+            };
+            let faults = [faults(&HAND_OVERS, Action::Kill), faults(&["send"], Action::Torn)].concat();
+            let title = format!("{}, {side:?}", scene.name);
+            let verdicts = sweep(&title, &faults, |at, fault| {
+                let work = format!("between-{side:?}-{at}");
+                let said = scene.disturbed_between(&work, side, Some(fault));
+                let verdict = match (side, said.code) {
+                    (Side::Runner, -1) => scene.recover(&work)?,
+                    // In how many pieces a long message arrives is chance: the runner may be done before the last that were counted.
+                    (_, 0) => scene.compare(&work).map(|()| Good { correct: true, ..Good::default() })?,
+                    (_, code) => return Err(format!("it ended {code}: {}", said.stderr)),
+                };
+                scene.end(&work);
+                Ok(verdict)
+            });
+            let killed = verdicts.iter().flatten().filter(|good| !good.correct).count();
+            assert!(side == Side::Worker || killed * 2 > faults.len(), "{title}: only {killed} were killed");
+            for (fault, verdict) in faults.iter().zip(verdicts) {
+                table.add(&title, &format!("{title}, {fault}"), verdict);
+            }
+        }
+    }
+    table.judge();
 }
 
 /// Kills by the clock, at any instant between two calls.
 #[test]
 fn kills_by_the_clock_end_in_the_same_bytes() {
     let (rounds, kills) = if is_long() { (60, 5) } else { (4, 4) };
+    let mut table = Table::new(&format!("{} kills by the clock", rounds * kills));
     let scene = Scene::pictures();
     let start = Instant::now();
     scene.disturbed("timed", false, None).ended(0);
     let whole = start.elapsed();
-    let rounds: Vec<u64> = (0..rounds).collect();
-    let verdicts = two_at_a_time(&rounds, |_, round| {
+    let rounds: Vec<usize> = (0..rounds).collect();
+    let verdicts = sweep("kills by the clock", &rounds, |_, round| {
         let work = format!("clock-{round}");
-        let mut seed = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995;
+        let mut seed = (*round as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995;
         for _ in 0..kills {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mut child = scene.command(&work).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -84,12 +108,14 @@ fn kills_by_the_clock_end_in_the_same_bytes() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        let redone = scene.recover(&work)?;
+        let verdict = scene.recover(&work)?;
         scene.end(&work);
-        Ok(redone)
+        Ok(verdict)
     });
-    let cases: Vec<_> = rounds.iter().map(|round| format!("round {round} of {kills} kills")).zip(verdicts).collect();
-    judge(&format!("{} kills by the clock", kills * cases.len()), &cases);
+    for (round, verdict) in rounds.iter().zip(verdicts) {
+        table.add(&format!("rounds of {kills}"), &format!("round {round}"), verdict);
+    }
+    table.judge();
 }
 
 /// What may go wrong with each kind of call.
@@ -112,8 +138,7 @@ fn errors_of(kind: &str) -> Vec<Action> {
 /// with which file.
 #[test]
 fn a_call_that_fails_ends_in_a_clear_error_or_in_correct_work() {
-    let mut all = Vec::new();
-    let mut told = BTreeMap::new();
+    let mut table = Table::new("a failing call");
     for scene in Scene::all() {
         let mut faults = Vec::new();
         for kind in ["open", "create", "write", "read", "truncate", "sync", "rename", "unlink", "mkdir"] {
@@ -126,32 +151,29 @@ fn a_call_that_fails_ends_in_a_clear_error_or_in_correct_work() {
                 faults.extend(steps.into_iter().map(|at| Fault { kinds: kinds.clone(), at, action }));
             }
         }
-        let verdicts = two_at_a_time(&faults, |at, fault| {
+        let verdicts = sweep(&format!("failing calls, {}", scene.name), &faults, |at, fault| {
             let work = format!("fault-{at}");
-            let said = scene.disturbed(&work, false, Some(fault));
-            if said.code == 0 {
-                // What could not be removed goes with the next run.
-                scene.compare_visible(&work).map_err(|why| format!("it ended 0: {why}"))?;
-            } else {
-                judge_error(&said, &work)?;
-            }
-            let redone = scene.recover(&work)?;
+            let verdict = fail(&scene, &work, fault)?;
             scene.end(&work);
-            Ok((said.code, redone))
+            Ok(verdict)
         });
         for (fault, verdict) in faults.iter().zip(verdicts) {
-            if let Ok((code, _)) = &verdict {
-                let entry = told.entry(fault.kinds[0]).or_insert((0, 0));
-                if *code == 0 { entry.0 += 1 } else { entry.1 += 1 }
-            }
-            all.push((format!("{}, {fault}", scene.name), verdict.map(|(_, redone)| redone)));
+            table.add(fault.kinds[0], &format!("{}, {fault}", scene.name), verdict);
         }
     }
-    eprintln!("{:<10} {:>12} {:>12}", "call", "correct work", "clear error");
-    for (kind, (work, error)) in told {
-        eprintln!("{kind:<10} {work:>12} {error:>12}");
+    table.judge();
+}
+
+fn fail(scene: &Scene, work: &str, fault: &Fault) -> Verdict {
+    let said = scene.disturbed(work, false, Some(fault));
+    let correct = said.code == 0;
+    if correct {
+        // What could not be removed goes with the next run.
+        scene.compare_visible(work).map_err(|why| format!("it ended 0: {why}"))?;
+    } else {
+        judge_error(&said, work)?;
     }
-    judge("a failing call", &all);
+    scene.recover(work).map(|good| Good { correct, ..good })
 }
 
 /// A clear error: exit code 1, one that names what it is about, and no confession of a defect.

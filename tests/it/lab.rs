@@ -98,7 +98,15 @@ impl Said {
 impl Lab {
     /// A fresh lab. The media are encoded once and copied.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Lab::of(tempfile::tempdir().unwrap())
+    }
+
+    /// One in memory, where the system keeps a folder there: for thousands of runs, each of which would wait for the disk a hundred times.
+    pub(crate) fn in_memory() -> Self {
+        Lab::of(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn of(folder: tempfile::TempDir) -> Self {
         copy_folder(&media(), &folder.path().join("clips"));
         let lab = Lab { folder };
         // Files this young are hashed again by the next command; the lab's are to count as settled.

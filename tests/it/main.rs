@@ -11,7 +11,7 @@
 //! | `faults` | kills and failing system calls at every step by which a work directory changes |
 //! | `power` | what a disk may hold after the power failed, as a model |
 //! | `together` | several processes on one work directory |
-//! | `scenes`, `shim` | the runs that those three disturb, and how |
+//! | `scenes`, `shim`, `sweep` | the runs that those three disturb, how, and the table of what came out |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
 //! | `fuzzing` | what reads files that others wrote, on bytes that are almost right |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
@@ -48,6 +48,7 @@ mod shim;
 mod slurm;
 mod status;
 mod survival;
+mod sweep;
 mod systems;
 mod tau;
 mod together;

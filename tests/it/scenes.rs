@@ -1,22 +1,20 @@
 //! Runs that are to survive: each starts from a work directory in some state and must end in what one uninterrupted run makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pipeline::key::Key;
+use pipeline::registry;
 use pipeline::store::WorkDir;
+use pipeline::store::digests::Digests;
 use pipeline::store::index::Index;
 
-use crate::lab::{Lab, Said, copy_folder, files_below};
-use crate::shim::{Action, Call, Fault, read_trace, watch};
-
-/// Whether the tests are to take minutes: every instant instead of a spread of them.
-pub(crate) fn is_long() -> bool {
-    std::env::var_os("PIPELINE_LONG").is_some_and(|value| value == "1")
-}
+use crate::lab::{CLASSES, Lab, Said, copy_folder, files_below};
+use crate::shim::{Action, Call, Fault, Side, read_trace, watch, watch_hand_overs};
+use crate::sweep::Good;
+use crate::workers::wait_until;
 
 /// One clip at a time, and each value published as soon as it is there: every run takes the same steps.
 const STEPS: [&str; 4] = ["--set", "run.jobs=1", "--set", "run.publish_every=0.000001"];
@@ -26,6 +24,7 @@ pub(crate) struct Scene {
     pub(crate) name: &'static str,
     pub(crate) lab: Lab,
     stages: &'static [&'static str],
+    knobs: &'static [&'static str],
     /// Everything that a reader of the work directory sees in the end, by digest.
     expected: BTreeMap<String, String>,
     /// Every value that an uninterrupted run leaves in the store.
@@ -34,6 +33,8 @@ pub(crate) struct Scene {
     needed: usize,
     /// The calls of an uninterrupted run.
     pub(crate) calls: Vec<Call>,
+    /// States of a work directory from which a run was seen to recover, and how many values it computed.
+    recovered: Mutex<HashMap<[u8; 32], usize>>,
 }
 
 impl Scene {
@@ -87,15 +88,37 @@ impl Scene {
 
     /// Every item stage at once, for processes that take parts of it.
     pub(crate) fn every_item_stage() -> Scene {
-        Scene::new("every item stage", &["extract-frames", "log-mel", "encode-clip"], |_| {})
+        Scene::of(Lab::in_memory(), "every item stage", &["extract-frames", "log-mel", "encode-clip"], &STEPS)
+    }
+
+    /// Everything: pictures, features, systems, figures and the report.
+    pub(crate) fn everything() -> Scene {
+        let lab = Lab::in_memory();
+        // The report shows the configuration: here and not on the command line.
+        configure(&lab, "[run]", "[run]\njobs = 1\npublish_every = 0.02");
+        Scene::of(lab, "everything", &["all", "extract-frames"], &[])
     }
 
     /// `before` may leave a work directory of that name.
     fn new(name: &'static str, stages: &'static [&'static str], before: impl FnOnce(&Lab)) -> Scene {
-        let lab = Lab::new();
+        let lab = Lab::in_memory();
+        few_clips(&lab);
         before(&lab);
-        let mut scene =
-            Scene { name, lab, stages, expected: BTreeMap::new(), keys: BTreeSet::new(), needed: 0, calls: Vec::new() };
+        Scene::of(lab, name, stages, &STEPS)
+    }
+
+    fn of(lab: Lab, name: &'static str, stages: &'static [&'static str], knobs: &'static [&'static str]) -> Scene {
+        let mut scene = Scene {
+            name,
+            lab,
+            stages,
+            knobs,
+            expected: BTreeMap::new(),
+            keys: BTreeSet::new(),
+            needed: 0,
+            calls: Vec::new(),
+            recovered: Mutex::default(),
+        };
         scene.disturbed("clean", true, None).ended(0);
         scene.expected = visible(&scene.lab.path("clean"));
         scene.keys = scene.keys_in("clean");
@@ -114,7 +137,7 @@ impl Scene {
 
     /// The arguments of the scene's run in this work directory.
     fn args<'a>(&self, work: &'a str) -> Vec<&'a str> {
-        [&["run"], self.stages, &["--json", "--work", work], &STEPS].concat()
+        [&["run"], self.stages, &["--json", "--work", work], self.knobs].concat()
     }
 
     /// Runs once in a work directory of its own, watched, with this to go wrong.
@@ -137,15 +160,68 @@ impl Scene {
         }
     }
 
-    /// Runs again, undisturbed, and compares with what was to come out; returns how many values were computed in vain. An error says
-    /// what is wrong.
-    pub(crate) fn recover(&self, work: &str) -> Result<usize, String> {
-        let said = Said::new(&self.command(work).output().unwrap());
-        if said.code != 0 {
-            return Err(format!("the next run ended {}: {}", said.code, said.stderr));
+    /// Runs once in a work directory of its own, with this to go wrong between the runner and its workers. What the two said to each other is
+    /// written down; whoever they are, none is left running.
+    pub(crate) fn disturbed_between(&self, work: &str, side: Side, fault: Option<&Fault>) -> Said {
+        self.begin(work);
+        let mut command = self.lab.command(&self.args(work));
+        let trace = self.lab.path(&format!("{work}.trace"));
+        watch_hand_overs(&mut command, side, &trace, fault);
+        let said = Said::new(&command.stdin(Stdio::null()).output().unwrap());
+        wait_until("no process of the run is left", || !some_process_has(trace.as_os_str().as_encoded_bytes()));
+        said
+    }
+
+    /// Runs again, undisturbed, and compares with what was to come out. An error says what is wrong. Where another case has left the very same
+    /// bytes, what came of those is known.
+    pub(crate) fn recover(&self, work: &str) -> Result<Good, String> {
+        let (begun, state) = (self.computed_in(work), self.state(work));
+        let known = self.recovered.lock().unwrap().get(&state).copied();
+        let computed = match known {
+            Some(computed) => computed,
+            None => {
+                let said = Said::new(&self.command(work).output().unwrap());
+                if said.code != 0 {
+                    return Err(format!("the next run ended {}: {}", said.code, said.stderr));
+                }
+                self.compare(work)?;
+                let computed = self.computed_in(work) - begun;
+                self.recovered.lock().unwrap().insert(state, computed);
+                computed
+            }
+        };
+        let redone = (begun + computed).saturating_sub(self.computed_in("before") + self.needed);
+        Ok(Good { redone, seen: known.is_some(), correct: false })
+    }
+
+    /// What a run may find in a work directory, by digest: two of one digest differ in what no run looks at - names that hold a time and a
+    /// process, the records of earlier runs, and the stamps in the caches, of which only matters what they still vouch for.
+    fn state(&self, work: &str) -> [u8; 32] {
+        let root = self.lab.path(work);
+        let state = root.join(".pipeline/v1");
+        let (records, caches) = (state.join("runs"), [state.join("index"), state.join("digests")]);
+        let mut hasher = blake3::Hasher::new();
+        for path in folders_below(&root) {
+            hasher.update(path.strip_prefix(&root).unwrap().as_os_str().as_encoded_bytes());
         }
-        self.compare(work)?;
-        Ok(self.computed_in(work).saturating_sub(self.computed_in("before") + self.needed))
+        for path in files_below(&root).into_iter().filter(|path| !path.starts_with(&records)) {
+            let below = path.strip_prefix(&root).unwrap();
+            hasher.update(below.parent().unwrap().as_os_str().as_encoded_bytes());
+            hasher.update(lasting_name(below).as_bytes());
+            if !caches.iter().any(|cache| path.starts_with(cache)) {
+                hasher.update(blake3::hash(&std::fs::read(&path).unwrap()).as_bytes());
+            }
+        }
+        let store = WorkDir::new(&root);
+        for stage in registry::item_stages() {
+            let index = Index::open(&store, stage.id, false).unwrap();
+            hasher.update(format!("{}: {} opened, {}", stage.id, index.opened, index.is_changed()).as_bytes());
+        }
+        let digests = Digests::load(&store.digests());
+        for path in files_below(&self.lab.path("clips")) {
+            hasher.update(&[u8::from(digests.known(&path).unwrap().is_some())]);
+        }
+        *hasher.finalize().as_bytes()
     }
 
     /// Compares a work directory with what was to come out, and looks for what a run leaves nowhere.
@@ -187,8 +263,8 @@ impl Scene {
     fn keys_in(&self, work: &str) -> BTreeSet<Key> {
         let work = WorkDir::new(self.lab.path(work));
         let mut keys = BTreeSet::new();
-        for stage in self.stages {
-            let index = Index::open(&work, stage, false).unwrap();
+        for stage in registry::item_stages() {
+            let index = Index::open(&work, stage.id, false).unwrap();
             keys.extend(index.files.iter().flat_map(|file| &file.items).filter(|i| i.failed.is_none()).map(|i| i.key));
         }
         keys
@@ -197,6 +273,52 @@ impl Scene {
     fn computed_in(&self, work: &str) -> usize {
         computed_in_all_runs(&self.lab.path(work))
     }
+}
+
+/// Two classes of two clips in two shards, so that one shard swallows parts and another follows it: as many steps as there are kinds of them.
+fn few_clips(lab: &Lab) {
+    for class in CLASSES {
+        for extension in ["mp4", "wav"] {
+            std::fs::remove_file(lab.clip(class, 2, extension)).unwrap();
+        }
+    }
+    configure(lab, "shard_size = 4", "shard_size = 3");
+}
+
+/// Replaces a line of the lab's configuration.
+fn configure(lab: &Lab, line: &str, by: &str) {
+    let config = lab.path("pipeline.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.contains(line), "{text}");
+    std::fs::write(config, text.replace(line, by)).unwrap();
+}
+
+/// Every folder below a folder.
+fn folders_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    found.extend(found.clone().iter().flat_map(|below| folders_below(below)));
+    found.sort();
+    found
+}
+
+/// A file's name without what is another one in each run: `part-TIME-HOST-PID-N.h5`, `.NAME.tmp-HOST-PID-N`, `painters/PARAMETERS-HOST-PID`.
+fn lasting_name(path: &Path) -> &str {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    match (name.split_once(".tmp-"), name.split_once('-')) {
+        (Some((name, _)), _) => name,
+        (None, Some((kind @ ("part" | "superseded"), _))) => kind,
+        (None, Some((parameters, _))) if path.parent().unwrap().ends_with("painters") => parameters,
+        _ => name,
+    }
+}
+
+/// Whether a process was started with these bytes in its environment.
+fn some_process_has(bytes: &[u8]) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    // One that has ended by now, or has become a zombie, has none.
+    let environments = processes.filter_map(|process| std::fs::read(process.path().join("environ")).ok());
+    environments.into_iter().any(|environment| environment.windows(bytes.len()).any(|part| part == bytes))
 }
 
 /// Values computed over every run in a work directory, by their records; a killed run's record ends where it was killed.
@@ -221,33 +343,4 @@ fn visible(work: &Path) -> BTreeMap<String, String> {
             (path.strip_prefix(work).unwrap().display().to_string(), digest)
         })
         .collect()
-}
-
-/// `wanted` numbers of `1..=count`, evenly spread with both ends; all of them if there are no more or the tests are long.
-pub(crate) fn spread(count: usize, wanted: usize) -> Vec<usize> {
-    if is_long() || count <= wanted {
-        return (1..=count).collect();
-    }
-    (0..wanted).map(|n| 1 + n * (count - 1) / (wanted - 1).max(1)).collect()
-}
-
-/// Does `work` for each case, two at a time; the results are in order of the cases.
-pub(crate) fn two_at_a_time<T: Sync, R: Send>(cases: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(at) else { return };
-                    let result = work(at, case);
-                    results.lock().unwrap().push((at, result));
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().unwrap();
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
 }

@@ -12,6 +12,9 @@
  *   SHIM_LASTING the error stays from then on
  *
  * Children are not watched: LD_PRELOAD leaves the environment at the start.
+ *
+ *   SHIM_SIDE    instead of files, what the runner and its media workers hand to each other through pipes is counted, as `send` and
+ *                `receive`: in the runner, or (`worker`) in the first worker that comes to SHIM_AT
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,15 +42,25 @@ static enum action action;
 static int error_number;
 static int lasting;
 static long counted;
+static enum { NEITHER, RUNNER, WORKER } side;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 __attribute__((constructor)) static void begin(void)
 {
-    const char *value = getenv("SHIM_ROOT");
+    const char *value;
+    if ((value = getenv("SHIM_SIDE"))) {
+        side = strcmp(value, "worker") ? RUNNER : WORKER;
+        /* The runner hands the library on to its workers. */
+        if (side == WORKER && strcmp(program_invocation_short_name, "pipeline-media")) {
+            side = NEITHER;
+            return;
+        }
+    }
     unsetenv("LD_PRELOAD");
-    if (!value)
+    if ((value = getenv("SHIM_ROOT")))
+        snprintf(root, sizeof root, "%s", value);
+    if (!root[0] && side == NEITHER)
         return;
-    snprintf(root, sizeof root, "%s", value);
     if ((value = getenv("SHIM_KINDS")))
         snprintf(kinds, sizeof kinds, "%s", value);
     if ((value = getenv("SHIM_TRACE")))
@@ -117,6 +130,17 @@ static void die(void)
         pause();
 }
 
+/* Whether no other worker of the run has come this far: one dies, and the one in its place goes on. */
+static int is_first(void)
+{
+    char mark[PATH_MAX];
+    snprintf(mark, sizeof mark, "%s.fired", getenv("SHIM_TRACE"));
+    int file = (int)syscall(SYS_openat, AT_FDCWD, mark, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file >= 0)
+        syscall(SYS_close, file);
+    return file >= 0;
+}
+
 /* What is to happen with this call. The lock is held. */
 static enum action decide(const char *kind)
 {
@@ -126,6 +150,8 @@ static enum action decide(const char *kind)
         return NOTHING;
     counted++;
     if (counted == at) {
+        if (side == WORKER && !is_first())
+            return NOTHING;
         if (action == KILL)
             die();
         return action;
@@ -215,9 +241,53 @@ static ssize_t forward(int file, const struct iovec *data, int count, off_t offs
                       : syscall(SYS_pwritev, file, data, count, (unsigned long)offset, 0UL);
 }
 
+/* Between two processes. Waiting for the other end must not hold the lock: its thread may be another's hope. */
+
+static int is_between(int file)
+{
+    struct stat about;
+    /* A worker speaks through its standard input and output; those of the runner are the test's. */
+    return side != NEITHER && (side == WORKER ? file <= 1 : file > 2) && !fstat(file, &about) && S_ISFIFO(about.st_mode);
+}
+
+static enum action hand_over(const char *kind, long result)
+{
+    pthread_mutex_lock(&lock);
+    enum action now = decide(kind);
+    note(kind, result, 0, "", "", NULL, 0);
+    pthread_mutex_unlock(&lock);
+    return now;
+}
+
+static ssize_t sent(int file, const struct iovec *data, int count)
+{
+    size_t length = 0;
+    for (int i = 0; i < count; i++)
+        length += data[i].iov_len;
+    if (hand_over("send", (long)length) == TORN) {
+        struct iovec half = { data[0].iov_base, data[0].iov_len / 2 };
+        forward(file, &half, 1, -1);
+        die();
+    }
+    return forward(file, data, count, -1);
+}
+
+/* Counted once it is there: an end that is waited for in vain comes when it comes. */
+static ssize_t received(int file, void *bytes, size_t length)
+{
+    ssize_t result = syscall(SYS_read, file, bytes, length);
+    int error = errno;
+    if (result > 0)
+        hand_over("receive", result);
+    errno = error;
+    return result;
+}
+
 static ssize_t written(int file, const struct iovec *data, int count, off_t offset)
 {
     char path[PATH_MAX];
+    if (is_between(file))
+        return sent(file, data, count);
     if (!file_is_watched(file, path))
         return forward(file, data, count, offset);
     pthread_mutex_lock(&lock);
@@ -287,6 +357,8 @@ ssize_t sendfile64(int to, int from, off64_t *offset, size_t length) { return se
 ssize_t read(int file, void *bytes, size_t length)
 {
     char path[PATH_MAX];
+    if (is_between(file))
+        return received(file, bytes, length);
     if (!file_is_watched(file, path))
         return syscall(SYS_read, file, bytes, length);
     THROUGH("read", 0, path, "", syscall(SYS_read, file, bytes, length));

@@ -8,6 +8,17 @@ use std::process::Command;
 /// Calls by which a work directory changes: the instants at which a kill can matter.
 pub(crate) const CHANGES: [&str; 7] = ["create", "write", "truncate", "sync", "rename", "unlink", "mkdir"];
 
+/// What a runner and its workers hand to each other.
+pub(crate) const HAND_OVERS: [&str; 2] = ["send", "receive"];
+
+/// One of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Runner,
+    /// The first worker that comes to the chosen step.
+    Worker,
+}
+
 /// What not every file system has, and nobody may ask for.
 pub(crate) const NEVER: [&str; 2] = ["link", "lock"];
 
@@ -76,7 +87,11 @@ pub(crate) struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.kinds.len() == 1 { self.kinds[0] } else { "change" };
+        let kind = match self.kinds[..] {
+            [kind] => kind,
+            _ if self.kinds[..] == HAND_OVERS => "hand-over",
+            _ => "change",
+        };
         write!(f, "{} {kind} {}", self.action, self.at)
     }
 }
@@ -106,7 +121,21 @@ pub(crate) fn watch(command: &mut Command, work: &Path, trace: &Path, data: bool
     if data {
         command.env("SHIM_DATA", "1");
     }
-    let Some(fault) = fault else { return };
+    if let Some(fault) = fault {
+        plant(command, fault);
+    }
+}
+
+/// The same for what one side of the pipes between a runner and its workers sends and receives.
+pub(crate) fn watch_hand_overs(command: &mut Command, side: Side, trace: &Path, fault: Option<&Fault>) {
+    let side = if side == Side::Runner { "runner" } else { "worker" };
+    command.env("LD_PRELOAD", library()).env("SHIM_SIDE", side).env("SHIM_TRACE", trace);
+    if let Some(fault) = fault {
+        plant(command, fault);
+    }
+}
+
+fn plant(command: &mut Command, fault: &Fault) {
     let action = match fault.action {
         Action::Kill => "kill".to_string(),
         Action::Torn => "torn".to_string(),

@@ -105,7 +105,7 @@ impl SetStage for Evaluate<'_> {
         Err(Error::Stage { stage: ID, message })
     }
 
-    fn run(&self, to: &Products, preimage: &Value, _: &During<'_>) -> Result<Ended> {
+    fn run(&self, _: &During<'_>) -> Result<Ended> {
         let spec = &self.session.science.evaluate;
         let (mut tables, mut notes) = (Vec::new(), self.notes());
         for protocol in Protocol::ALL {
@@ -126,9 +126,9 @@ impl SetStage for Evaluate<'_> {
         let mut json = serde_json::to_vec_pretty(&report).expect("plain data");
         json.push(b'\n');
         let text = self.text(&report);
-        to.publish(preimage, &[(METRICS, json), (REPORT, text.into_bytes())])?;
-        let systems = plural(report.order.len(), "system");
-        Ok(Ended::Published(format!("{systems} on the split {}; {}", spec.split, to.path(METRICS).display())))
+        let (systems, path) = (plural(report.order.len(), "system"), self.session.work.stage(ID).join(METRICS));
+        let summary = format!("{systems} on the split {}; {}", spec.split, path.display());
+        Ok(Ended::Made { files: vec![(METRICS, json), (REPORT, text.into_bytes())], summary })
     }
 }
 

@@ -114,10 +114,17 @@ impl<'a> Features<'a> {
             Some(at) => open.remove(at).expect("it was found there").1,
             None => Shard::open(path).in_shard(path)?,
         };
-        let rows = match shard.items().get(within).map(|record| &record.outcome) {
+        let key = self.indexed_at(item)?.key;
+        let rows = match shard.items().get(within).filter(|record| record.key == key).map(|record| &record.outcome) {
             Some(Ok(_)) => Ok(shard.rows(within).in_shard(path)?),
             Some(Err(failure)) => Err(failure.clone()),
-            None => return Err(Error::Internal(format!("{} has no item {within}", path.display()))),
+            None => {
+                let message = format!(
+                    "another process has put other values in their place ({}): run again when that one has ended",
+                    path.display()
+                );
+                return Err(Error::Stage { stage: self.plan.decl.id, message });
+            }
         };
         open.push_back((k, shard));
         if open.len() > OPEN {

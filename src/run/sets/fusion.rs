@@ -97,7 +97,7 @@ impl SetStage for LateFusion<'_> {
         Ok(())
     }
 
-    fn run(&self, to: &Products, preimage: &Value, _: &During<'_>) -> Result<Ended> {
+    fn run(&self, _: &During<'_>) -> Result<Ended> {
         let refuse = |e: late_fusion::Error| refuse(ID, &e);
         let clips = self.read(Protocol::PerClip)?;
         let fusion = late_fusion::fit(&clips, &self.session.science.late_fusion).map_err(refuse)?;
@@ -120,8 +120,7 @@ impl SetStage for LateFusion<'_> {
         let mut files = tables(self.session, ID, per_clip.predictions.rows, per_second)?;
         files.push((LEFT_OUT, list(&lacking)));
         files.push((MODEL, serde_json::to_vec_pretty(&fusion).expect("plain data")));
-        to.publish(preimage, &files)?;
-        Ok(Ended::Published(summary))
+        Ok(Ended::Made { files, summary })
     }
 }
 

@@ -24,6 +24,7 @@ pub mod samples;
 pub mod system;
 pub mod zero_shot;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use contract::Decl;
@@ -36,7 +37,8 @@ use crate::registry;
 use crate::run::sets::system::{Judge, Question, System, SystemStage, Verdicts};
 use crate::session::Session;
 use crate::store::WorkDir;
-use crate::store::products::{Products, State};
+use crate::store::products::{File, Products, State};
+use crate::store::publish::remove;
 use crate::ui::plural;
 
 /// A set stage of a session.
@@ -52,8 +54,8 @@ pub trait SetStage {
         Ok(())
     }
 
-    /// Makes and publishes the products.
-    fn run(&self, to: &Products, preimage: &Value, during: &During<'_>) -> Result<Ended>;
+    /// Makes the products.
+    fn run(&self, during: &During<'_>) -> Result<Ended>;
 }
 
 /// What a stage may use while it runs.
@@ -67,8 +69,13 @@ pub struct During<'a> {
 /// How a stage ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// Its products are published: one line on how much they rest and what came out.
-    Published(String),
+    /// With products.
+    Made {
+        /// Them.
+        files: Vec<File>,
+        /// One line on how much they rest and what came out.
+        summary: String,
+    },
     /// It was asked to stop; what it has so far is kept, and the next run goes on from there.
     Stopped,
 }
@@ -158,31 +165,73 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
         return Ok((None, false));
     }
     losses::check(session)?;
-    for stage in stages.iter().filter(|stage| !session.part.settled.contains(&stage.decl().id)) {
-        let decl = stage.decl();
-        if stop.load(Ordering::Relaxed) {
-            return Ok((None, true));
+    let (mut done, mut displaced) = (HashSet::new(), None);
+    for _ in 0..PASSES {
+        match pass(session, &stages, &mut done, &During { reporter, stop })? {
+            Pass::Done => displaced = None,
+            Pass::Stopped => return Ok((None, true)),
+            Pass::Displaced(stage) => displaced = Some(stage),
         }
-        let missing = || Error::Internal(format!("{}: what it reads is not there", decl.id));
-        let preimage = stage.preimage()?.ok_or_else(missing)?;
-        let products = products(session, decl);
-        let reused =
-            products.state(&preimage, &session.digests) == State::Current && !session.part.force.contains(&decl.id);
-        let summary = if reused {
-            "products as stored".to_string()
-        } else {
-            match stage.run(&products, &preimage, &During { reporter, stop })? {
-                Ended::Published(summary) => summary,
-                Ended::Stopped => return Ok((None, true)),
-            }
-        };
-        reporter.report(&Event::SetStage { stage: decl.id, reused, summary });
+        if displaced.is_none() {
+            break;
+        }
+    }
+    if let Some(stage) = displaced {
+        let message = "another process keeps replacing what it reads: run again when that one has ended".to_string();
+        return Err(Error::Stage { stage, message });
     }
     if !session.wants(&evaluate::DECL) || session.part.settled.contains(&evaluate::DECL.id) {
         return Ok((None, false));
     }
     let path = products(session, &evaluate::DECL).path(evaluation::REPORT);
     std::fs::read_to_string(&path).at("read", &path).map(|text| (Some(text), false))
+}
+
+/// How often the stages are gone over when other processes replace what they read.
+const PASSES: usize = 4;
+
+/// How a walk over the stages ended.
+enum Pass {
+    Done,
+    Stopped,
+    /// What this stage reads was taken away or replaced under it.
+    Displaced(&'static str),
+}
+
+/// Brings every stage up to date, in order; `done` are those that this run has told of.
+fn pass(
+    session: &Session,
+    stages: &[Box<dyn SetStage + '_>],
+    done: &mut HashSet<&'static str>,
+    during: &During<'_>,
+) -> Result<Pass> {
+    for stage in stages.iter().filter(|stage| !session.part.settled.contains(&stage.decl().id)) {
+        let id = stage.decl().id;
+        if during.stop.load(Ordering::Relaxed) {
+            return Ok(Pass::Stopped);
+        }
+        let Some(preimage) = stage.preimage()? else { return Ok(Pass::Displaced(id)) };
+        let products = products(session, stage.decl());
+        let is_forced = session.part.force.contains(&id) && !done.contains(id);
+        let reused = products.state(&preimage, &session.digests) == State::Current && !is_forced;
+        let mut told = "products as stored".to_string();
+        if !reused {
+            let made = stage.run(during);
+            // Of what is not what it was, nobody knows what was read, nor what an error means.
+            if stage.preimage()?.as_ref() != Some(&preimage) {
+                return Ok(Pass::Displaced(id));
+            }
+            let Ended::Made { files, summary } = made? else { return Ok(Pass::Stopped) };
+            products.publish(&preimage, &files)?;
+            // What a run of training would have gone on from is worth nothing now.
+            remove(&session.work.checkpoint(id))?;
+            told = summary;
+        }
+        if done.insert(id) || !reused {
+            during.reporter.report(&Event::SetStage { stage: id, reused, summary: told });
+        }
+    }
+    Ok(Pass::Done)
 }
 
 /// What a system that was fitted in `store` says of every clip of the session's data set.

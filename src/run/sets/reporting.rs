@@ -153,7 +153,7 @@ impl SetStage for Report<'_> {
         Ok(Some(preimage(&report::DECL, &self.session.science.report, &json!({}), &inputs)))
     }
 
-    fn run(&self, to: &Products, preimage: &Value, during: &During<'_>) -> Result<Ended> {
+    fn run(&self, during: &During<'_>) -> Result<Ended> {
         let spec = &self.session.science.report;
         let figures = Figures::read(&self.products(evaluate::DECL.id).read(METRICS)?).map_err(|e| refuse(ID, &e))?;
         let tables: Vec<_> = judged(self.session)
@@ -182,8 +182,8 @@ impl SetStage for Report<'_> {
             config: self.config(),
         };
         let files = report::render(&page).map_err(|e| refuse(ID, &e))?;
-        to.publish(preimage, &files)?;
         let Some((index, _)) = files.first() else { return Err(Error::Internal(format!("{ID} made no page"))) };
-        Ok(Ended::Published(to.path(index).display().to_string()))
+        let summary = self.products(ID).path(index).display().to_string();
+        Ok(Ended::Made { files, summary })
     }
 }

@@ -13,8 +13,7 @@ use crate::resolve::refuse;
 use crate::run::sets::{During, Ended, SetStage};
 use crate::session::{Labelled, Session};
 use crate::store::WorkDir;
-use crate::store::products::{File, Products};
-use crate::store::publish::remove;
+use crate::store::products::File;
 use crate::ui::plural;
 
 /// Class probabilities per clip.
@@ -138,7 +137,7 @@ pub fn labels_preimage(session: &Session) -> Value {
     json!({ "items": digest, "classes": dataset.classes })
 }
 
-/// The stage of a system: fit, judge every labelled clip, publish.
+/// The stage of a system: fit, judge every labelled clip.
 pub struct SystemStage<'a, S> {
     /// The session.
     pub session: &'a Session,
@@ -159,7 +158,7 @@ impl<S: System> SetStage for SystemStage<'_, S> {
         self.system.check()
     }
 
-    fn run(&self, to: &Products, preimage: &Value, during: &During<'_>) -> Result<Ended> {
+    fn run(&self, during: &During<'_>) -> Result<Ended> {
         let Some(Fitted { mut files, mut summary, judge }) = self.system.fit(during)? else {
             return Ok(Ended::Stopped);
         };
@@ -180,13 +179,9 @@ impl<S: System> SetStage for SystemStage<'_, S> {
         if !left_out.is_empty() {
             summary += &format!(", {} left out ({LEFT_OUT})", plural(left_out.len(), "item"));
         }
-        let id = self.decl().id;
-        files.extend(tables(self.session, id, per_clip, per_second)?);
+        files.extend(tables(self.session, self.decl().id, per_clip, per_second)?);
         files.push((LEFT_OUT, list(&left_out)));
-        to.publish(preimage, &files)?;
-        // What a run of training would have gone on from is worth nothing now.
-        remove(&self.session.work.checkpoint(id))?;
-        Ok(Ended::Published(summary))
+        Ok(Ended::Made { files, summary })
     }
 }
 

@@ -15,31 +15,36 @@
 //! A value is only recorded for the bytes that were hashed: the worker decodes what it hashed, and where the digest was known before, the
 //! file's stamp is taken first and compared when it was decoded.
 
-use std::path::{Path, PathBuf};
+mod ended;
+mod job;
+mod pictures;
+mod sound;
+
+use std::path::Path;
 use std::time::Instant;
 
-use contract::{Cause, Failure, Item, Rows};
-use crossbeam_channel::{SendError, Sender, bounded};
+use contract::{Cause, Failure, Item};
+use crossbeam_channel::Sender;
 use encode_clip::Preprocess;
-use extract_frames::{Pick, PictureRows};
 
-use crate::error::Error;
 use crate::events::{Event, Reporter};
-use crate::key::{Content, Key, NO_CONTENT};
+use crate::key::{Content, NO_CONTENT};
 use crate::plan::{Reason, StagePlan};
 use crate::resolve::{Science, Source};
+use crate::run::clip::ended::Interrupted;
+use crate::run::clip::job::{Due, Job, Phase, Wishes};
 use crate::run::embed::Embedder;
 use crate::run::kept::KeptPictures;
 use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 use crate::store::WorkDir;
-use crate::store::digests::{Digests, Hashing, Stamp};
+use crate::store::digests::{Digests, Hashing};
 use crate::store::index::Location;
-use crate::store::publish::place_bytes;
 use crate::trace::Trace;
 use crate::worker::child::path_bytes;
-use crate::worker::incoming::IncomingRows;
 use crate::worker::protocol::{Reply, Request, Wanted};
 use crate::worker::{Death, DeathOf, Drain, MediaWorker, Settings};
+
+pub use crate::run::clip::ended::Ended;
 
 /// One clip and the stages that are due for it, with the reason for each.
 #[derive(Debug)]
@@ -48,46 +53,6 @@ pub struct Task {
     pub item: usize,
     /// Position of the stage in the run's list, and why it is due.
     pub due: Vec<(usize, Reason)>,
-}
-
-/// Why a lane stops in the middle of a clip.
-#[derive(Debug)]
-pub enum Ended {
-    /// The other end of a channel is gone: the run is ending on an error that is reported there.
-    Disconnected,
-    /// The run was asked to end, and waits for this clip no longer.
-    Drained,
-    /// Something is wrong that is no affair of this clip.
-    Failed(Error),
-}
-
-impl<T> From<SendError<T>> for Ended {
-    fn from(_: SendError<T>) -> Self {
-        Ended::Disconnected
-    }
-}
-
-/// What interrupts the work on a file.
-enum Interrupted {
-    /// The worker died.
-    Died(Death),
-    /// The lane ends.
-    Ended(Ended),
-}
-
-impl From<Death> for Interrupted {
-    fn from(death: Death) -> Self {
-        match death.of {
-            DeathOf::EndOfRun => Interrupted::Ended(Ended::Drained),
-            _ => Interrupted::Died(death),
-        }
-    }
-}
-
-impl From<Ended> for Interrupted {
-    fn from(ended: Ended) -> Self {
-        Interrupted::Ended(ended)
-    }
 }
 
 /// What every lane shares.
@@ -126,45 +91,6 @@ pub struct Lane<'a> {
     embedder: Option<Embedder<'a>>,
     to_writer: Sender<ToWriter>,
     bulk: Vec<u8>,
-}
-
-/// A stage that is due for the file at hand.
-struct Due {
-    position: usize,
-    key: Key,
-}
-
-/// Stages that are wanted of a file, and why.
-type Wishes<'t> = Vec<&'t (usize, Reason)>;
-
-/// A file on its way through what is due for it.
-struct Job<'t> {
-    item: usize,
-    path: &'t Path,
-    wanted: Wishes<'t>,
-    hashing: Hashing,
-    content: Option<Content>,
-    due: Vec<Due>,
-    hand: Hand,
-    /// Where it is, and how often a worker died there.
-    phase: Phase,
-    deaths: [u32; 3],
-}
-
-#[derive(Clone, Copy)]
-enum Phase {
-    Opening,
-    Pictures,
-    Sound,
-}
-
-/// What the pictures of one clip are gathered in.
-#[derive(Default)]
-struct Hand {
-    attempt: u32,
-    rows: PictureRows,
-    /// Seconds of each picture so far.
-    times: Vec<f64>,
 }
 
 /// Workers that may die of one file in one phase.
@@ -362,155 +288,6 @@ impl<'a> Lane<'a> {
         self.context.plans[due.position].decl.id
     }
 
-    /// Takes each picture as it comes: memory does not grow with the length of the clip.
-    fn hear_pictures(
-        &mut self,
-        job: &mut Job<'_>,
-        wanted: Wanted,
-        worker: &mut MediaWorker<'_>,
-    ) -> Result<(), Interrupted> {
-        loop {
-            match worker.receive(&mut self.bulk)? {
-                Reply::Picture { pick, width, height, file } if file <= self.bulk.len() => {
-                    if wanted.files {
-                        self.place_picture(job, &pick, (width, height), file).map_err(Ended::Failed)?;
-                    }
-                    if wanted.windows {
-                        self.window(job, file)?;
-                    }
-                    job.hand.times.push(pick.time);
-                }
-                Reply::Length(seconds) => {
-                    worker.allow_more(self.context.settings.limits.for_length(job.bytes(), seconds));
-                }
-                Reply::StartOver => self.start_over(job)?,
-                Reply::Pictures(outcome) => return Ok(self.end_pictures(job, outcome)?),
-                _ => return Err(confused(worker)),
-            }
-        }
-    }
-
-    /// Waits until no row in the store vouches for pictures of this item whose names are about to be taken.
-    fn displace_pictures(&self, job: &Job<'_>) -> Result<(), Ended> {
-        let Some(files) = job.due.iter().find(|due| self.stage(due) == extract_frames::DECL.id) else { return Ok(()) };
-        if self.context.plans[files.position].index.files.is_empty() {
-            return Ok(());
-        }
-        let (done, displaced) = bounded(1);
-        let message = WriterMessage::Displacing { item: job.item, key: files.key, done };
-        self.to_writer.send((files.position, message))?;
-        displaced.recv().map_err(|_| Ended::Disconnected)
-    }
-
-    /// Gives the picture file at the front of the bulk its name. A disk that takes no more is no fault of the clip: it ends the run.
-    fn place_picture(
-        &self,
-        job: &mut Job<'_>,
-        pick: &Pick,
-        (width, height): (usize, usize),
-        file: usize,
-    ) -> Result<(), Error> {
-        let bytes = &self.bulk[..file];
-        let path = self.picture_path(job.item, pick.number, self.context.science.files.format);
-        // Synced before the row that vouches for it is published; see `StageWriter`.
-        place_bytes(&path, bytes)?;
-        job.hand.rows.push(pick, width, height, blake3::hash(bytes).as_bytes());
-        Ok(())
-    }
-
-    /// Hands on the window that lies in the bulk behind `file` bytes.
-    fn window(&mut self, job: &Job<'_>, file: usize) -> Result<(), Ended> {
-        let embedder = self.embedder.as_mut().expect("an embedding is due, so there is an encoder");
-        embedder.window((job.item, job.hand.attempt), &self.bulk[file..])
-    }
-
-    /// What was taken of the pictures so far is worth nothing; another attempt follows.
-    fn start_over(&mut self, job: &mut Job<'_>) -> Result<(), Ended> {
-        if let Some(embedder) = &mut self.embedder {
-            embedder.abandon((job.item, job.hand.attempt))?;
-        }
-        job.hand = Hand { attempt: job.hand.attempt + 1, ..Hand::default() };
-        Ok(())
-    }
-
-    /// There are no more pictures: what was made of them goes to the writer.
-    fn end_pictures(&mut self, job: &mut Job<'_>, outcome: Result<(), Failure>) -> Result<(), Ended> {
-        let hand = std::mem::take(&mut job.hand);
-        let outcome = outcome.and_then(|()| job.unchanged());
-        let content = job.content.unwrap_or(NO_CONTENT);
-        if let Some(files) = self.no_longer_due(job, extract_frames::DECL.id) {
-            // What was placed before it was known that the item fails belongs to nothing.
-            self.remove_pictures_beyond(job.item, if outcome.is_ok() { hand.times.len() } else { 0 });
-            let rows = outcome.clone().map(|()| hand.rows.into_rows());
-            self.send(job.item, &files, content, Outcome::Computed(rows))?;
-        }
-        if let Some(embedding) = self.no_longer_due(job, encode_clip::DECL.id) {
-            let embedder = self.embedder.as_mut().expect("an embedding is due, so there is an encoder");
-            let attempt = (job.item, hand.attempt);
-            let rows = match outcome {
-                Ok(()) => embedder.end(attempt, embedding.key, content, hand.times)?,
-                Err(failure) => {
-                    embedder.abandon(attempt)?;
-                    Some(Err(failure))
-                }
-            };
-            if let Some(rows) = rows {
-                self.send(job.item, &embedding, content, Outcome::Computed(rows))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the pictures that an earlier run kept, if embeddings alone are due, and every picture is there as it was kept.
-    fn take_kept(&mut self, job: &mut Job<'_>) -> Result<bool, Ended> {
-        let wanted = self.wanted(job);
-        let kept = self.context.kept.filter(|_| wanted.windows && !wanted.files);
-        let content = job.content.unwrap_or(NO_CONTENT);
-        let (Some(pictures), Some(clip)) = (kept.and_then(|kept| kept.of(&content)), &self.context.science.clip) else {
-            return Ok(false);
-        };
-        let mut preprocess = match self.preprocess.take() {
-            Some(preprocess) => preprocess,
-            None => Preprocess::of(&clip.recipe).expect("tried once when it was resolved"),
-        };
-        for kept in &pictures {
-            let picture = kept.read();
-            let Some(window) = picture.as_ref().and_then(|picture| preprocess.crop(picture).ok()) else {
-                self.start_over(job)?;
-                return Ok(false);
-            };
-            self.bulk.clear();
-            self.bulk.extend_from_slice(window);
-            self.window(job, 0)?;
-            job.hand.times.push(kept.pick.time);
-        }
-        self.preprocess = Some(preprocess);
-        Ok(true)
-    }
-
-    /// Gathers the log-mel.
-    fn hear_sound(&mut self, job: &mut Job<'_>, worker: &mut MediaWorker<'_>) -> Result<(), Interrupted> {
-        let mut rows = IncomingRows::default();
-        loop {
-            match worker.receive(&mut self.bulk)? {
-                Reply::Column(head) => rows.begin(head),
-                Reply::Piece if rows.take(&self.bulk) => {}
-                Reply::Sound(Err(failure)) => return Ok(self.end_sound(job, Err(failure))?),
-                Reply::Sound(Ok(len)) => match rows.finish(len) {
-                    Some(rows) => return Ok(self.end_sound(job, Ok(rows))?),
-                    None => return Err(confused(worker)),
-                },
-                _ => return Err(confused(worker)),
-            }
-        }
-    }
-
-    fn end_sound(&mut self, job: &mut Job<'_>, outcome: Result<Rows, Failure>) -> Result<(), Ended> {
-        let rows = outcome.and_then(|rows| job.unchanged().map(|()| rows));
-        let Some(sound) = self.no_longer_due(job, log_mel::DECL.id) else { return Ok(()) };
-        self.send(job.item, &sound, job.content.unwrap_or(NO_CONTENT), Outcome::Computed(rows))
-    }
-
     /// Nothing can be made of the file.
     fn fail(&mut self, job: &mut Job<'_>, failure: &Failure) -> Result<(), Ended> {
         self.start_over(job)?;
@@ -526,47 +303,9 @@ impl<'a> Lane<'a> {
         Some(job.due.remove(at))
     }
 
-    /// Pictures of this item from another rate or format would stand beside the new ones as if they belonged to them.
-    fn remove_pictures_beyond(&self, item: usize, count: usize) {
-        for format in extract_frames::Format::ALL {
-            let kept = if format == self.context.science.files.format { count } else { 0 };
-            let mut number = kept as u32 + 1;
-            while std::fs::remove_file(self.picture_path(item, number, format)).is_ok() {
-                number += 1;
-            }
-        }
-    }
-
-    fn picture_path(&self, item: usize, number: u32, format: extract_frames::Format) -> PathBuf {
-        let name = extract_frames::picture_name(&self.context.items[item].id, number, format);
-        self.context.work.stage(extract_frames::DECL.id).join(name)
-    }
-
     fn send(&self, item: usize, due: &Due, content: Content, outcome: Outcome) -> Result<(), Ended> {
         let finished = Finished { item, key: due.key, content, outcome };
         Ok(self.to_writer.send((due.position, WriterMessage::Finished(finished)))?)
-    }
-}
-
-impl<'t> Job<'t> {
-    fn new(item: usize, path: &'t Path, wanted: Wishes<'t>, hashing: Hashing) -> Self {
-        let (hand, phase) = (Hand::default(), Phase::Opening);
-        Job { item, path, wanted, hashing, content: None, due: Vec::new(), hand, phase, deaths: [0; 3] }
-    }
-
-    /// The size of the file.
-    fn bytes(&self) -> u64 {
-        self.hashing.stamp.size()
-    }
-
-    /// Refuses a value whose file is no longer the one that was hashed.
-    fn unchanged(&self) -> Result<(), Failure> {
-        match Stamp::of(self.path) {
-            Ok(now) if now == self.hashing.stamp => Ok(()),
-            _ => {
-                Err(Failure::new(Cause::Changed, "the file changed while it was being read; the next run tries again"))
-            }
-        }
     }
 }
 
