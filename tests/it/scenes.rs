@@ -177,18 +177,17 @@ impl Scene {
     pub(crate) fn recover(&self, work: &str) -> Result<Good, String> {
         let (begun, state) = (self.computed_in(work), self.state(work));
         let known = self.recovered.lock().unwrap().get(&state).copied();
-        let computed = match known {
-            Some(computed) => computed,
-            None => {
-                let said = Said::new(&self.command(work).output().unwrap());
-                if said.code != 0 {
-                    return Err(format!("the next run ended {}: {}", said.code, said.stderr));
-                }
-                self.compare(work)?;
-                let computed = self.computed_in(work) - begun;
-                self.recovered.lock().unwrap().insert(state, computed);
-                computed
+        let computed = if let Some(computed) = known {
+            computed
+        } else {
+            let said = Said::new(&self.command(work).output().unwrap());
+            if said.code != 0 {
+                return Err(format!("the next run ended {}: {}", said.code, said.stderr));
             }
+            self.compare(work)?;
+            let computed = self.computed_in(work) - begun;
+            self.recovered.lock().unwrap().insert(state, computed);
+            computed
         };
         let redone = (begun + computed).saturating_sub(self.computed_in("before") + self.needed);
         Ok(Good { redone, seen: known.is_some(), correct: false })

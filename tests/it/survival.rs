@@ -167,6 +167,47 @@ fn r05_pictures_that_took_the_place_of_others_are_not_believed() {
     lab.pipeline(&["verify"]).ended(0);
 }
 
+/// The same for pictures that another run wrote while this one was at it: it left a sign, and every row is held against its pictures.
+#[test]
+fn r05_pictures_that_another_run_wrote_at_the_same_time_are_not_believed() {
+    let lab = Lab::new();
+    lab.run(&["extract-frames"]);
+    let shards = lab.shards();
+    lab.run(&["extract-frames", "--work", "other", "--set", "extract-frames.fps=2"]);
+    let picture = lab.path("work/extract-frames/tram-tram-lisbon-2-1-02.png");
+    let good = std::fs::read(&picture).unwrap();
+    let written_over = || {
+        std::fs::copy(lab.path("other/extract-frames/tram-tram-lisbon-2-1-02.png"), &picture).unwrap();
+        assert!(std::fs::read(&picture).unwrap() != good);
+    };
+    written_over();
+    let sign = |owner: &str| {
+        let path = lab.path("work/.pipeline/v1/painters").join(format!("0123456789abcdef-{owner}"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, b"").unwrap();
+        path
+    };
+    // Of another host's nobody knows whether it is over: it stays, and every run looks.
+    let elsewhere = sign("else-where-1");
+    for _ in 0..2 {
+        let said = lab.run(&["extract-frames"]);
+        assert_eq!(said.computed("extract-frames"), 1);
+        assert!(said.stdout.contains("has written over the pictures of 1 clip"), "{}", said.stdout);
+        assert!(std::fs::read(&picture).unwrap() == good && lab.shards() == shards && elsewhere.exists());
+        written_over();
+    }
+    std::fs::remove_file(elsewhere).unwrap();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_");
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    let over = sign(&format!("{host}-{}", child.id()));
+    child.wait().unwrap();
+    assert_eq!(lab.run(&["extract-frames"]).computed("extract-frames"), 1);
+    assert!(std::fs::read(&picture).unwrap() == good && lab.shards() == shards);
+    assert_eq!(files_below(over.parent().unwrap()), Vec::<PathBuf>::new(), "the signs of what is over are taken down");
+    lab.pipeline(&["verify", "--read-data"]).ended(0);
+}
+
 /// R6: torn bookkeeping is a cache miss, not a loss.
 #[test]
 fn r06_torn_or_deleted_bookkeeping_costs_nothing() {

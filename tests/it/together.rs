@@ -129,14 +129,14 @@ fn share(short: u64, long: u64) -> Duration {
 #[test]
 fn processes_with_overlapping_selections_end_in_the_bytes_of_one() {
     let menu = Menu { title: "overlapping selections", dishes: &SAME, knobs: &OFTEN, done: true, gives_up: None };
-    rounds(&Scene::every_item_stage(), &menu, &[2, 4, 8], share(9, 180));
+    rounds(&Scene::every_item_stage(), &menu, &[2, 4, 8], share(9, 120));
 }
 
 /// The last one wins the names; no value is lost, no run fails, and one more run of either has its bytes.
 #[test]
 fn processes_that_replace_each_others_shards_lose_nothing() {
     let menu = Menu { title: "rivals", dishes: &RIVALS, knobs: &OFTEN, done: false, gives_up: None };
-    rounds(&Scene::back(), &menu, &[2, 4, 8], share(6, 180));
+    rounds(&Scene::back(), &menu, &[2, 4, 8], share(6, 120));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn processes_that_train_and_judge_at_once_end_in_the_bytes_of_one() {
     // The report shows the configuration, so all have the scene's.
     let menu = Menu { title: "everything", dishes: &EVERYTHING, knobs: &[], done: true, gives_up: None };
     let counts: &[usize] = if is_long() { &[2, 4, 8] } else { &[3] };
-    rounds(&Scene::everything(), &menu, counts, share(3, 180));
+    rounds(&Scene::everything(), &menu, counts, share(3, 120));
 }
 
 /// Pictures of one rate lie beside rows of another at no time that a later run could take for good.
@@ -153,5 +153,5 @@ fn processes_that_write_other_pictures_under_the_same_names_are_found_out() {
     let gives_up = Some("keeps writing other pictures");
     let menu = Menu { title: "other pictures", dishes: &RATES, knobs: &OFTEN, done: false, gives_up };
     let counts: &[usize] = if is_long() { &[2, 4, 8] } else { &[2] };
-    rounds(&Scene::pictures(), &menu, counts, share(4, 180));
+    rounds(&Scene::pictures(), &menu, counts, share(4, 120));
 }
