@@ -16,7 +16,7 @@
 //! file's stamp is taken first and compared when it was decoded.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::{Cause, Failure, Item, Rows};
 use crossbeam_channel::{SendError, Sender, bounded};
@@ -167,6 +167,9 @@ struct Hand {
     times: Vec<f64>,
 }
 
+/// What is waited for less long is not traced.
+const WORTH_A_LINE: Duration = Duration::from_millis(1);
+
 /// Workers that may die of one file in one phase.
 const DEATHS: u32 = 2;
 
@@ -290,7 +293,7 @@ impl<'a> Lane<'a> {
             // Nothing depends on the answer: the worker need not wait for the next question.
             worker.send(&Request::Make(self.wanted(job)))?;
         }
-        match worker.receive(&mut self.bulk)? {
+        match self.hear(&mut worker)? {
             Reply::Opened(Ok(digest)) => {
                 if let Some(content) = digest {
                     // A file that is gone by now is not remembered, and is found to be changed in the end.
@@ -362,6 +365,16 @@ impl<'a> Lane<'a> {
         self.context.plans[due.position].decl.id
     }
 
+    /// What the worker says next, its bulk in `self.bulk`; how long it was waited for is traced.
+    fn hear(&mut self, worker: &mut MediaWorker<'_>) -> Result<Reply, Death> {
+        let begin = Instant::now();
+        let reply = worker.receive(&mut self.bulk);
+        if let Some(trace) = self.context.trace.filter(|_| begin.elapsed() > WORTH_A_LINE) {
+            trace.span(self.number, "wait for the worker", begin, "");
+        }
+        reply
+    }
+
     /// Takes each picture as it comes: memory does not grow with the length of the clip.
     fn hear_pictures(
         &mut self,
@@ -370,7 +383,7 @@ impl<'a> Lane<'a> {
         worker: &mut MediaWorker<'_>,
     ) -> Result<(), Interrupted> {
         loop {
-            match worker.receive(&mut self.bulk)? {
+            match self.hear(worker)? {
                 Reply::Picture { pick, width, height, file } if file <= self.bulk.len() => {
                     if wanted.files {
                         self.place_picture(job, &pick, (width, height), file).map_err(Ended::Failed)?;
@@ -492,7 +505,7 @@ impl<'a> Lane<'a> {
     fn hear_sound(&mut self, job: &mut Job<'_>, worker: &mut MediaWorker<'_>) -> Result<(), Interrupted> {
         let mut rows = IncomingRows::default();
         loop {
-            match worker.receive(&mut self.bulk)? {
+            match self.hear(worker)? {
                 Reply::Column(head) => rows.begin(head),
                 Reply::Piece if rows.take(&self.bulk) => {}
                 Reply::Sound(Err(failure)) => return Ok(self.end_sound(job, Err(failure))?),
