@@ -62,6 +62,18 @@ pub enum Event {
         /// The store had it already: it was copied, not computed.
         copied: bool,
     },
+    /// How far a run is, and how busy it keeps the machine: every `run.progress_every` seconds, on a terminal every second.
+    Progress {
+        /// Seconds since the run began.
+        seconds: f64,
+        /// The item stages that have items to do.
+        stages: Vec<StageProgress>,
+        /// Share of the processor cores that this run and its workers kept busy since the last such event, 0 to 1; absent where the
+        /// system does not say.
+        cpu: Option<f64>,
+        /// The GPUs, in a build that can use them, on a machine that has some.
+        gpus: Vec<GpuUse>,
+    },
     /// A shard has its final name.
     Shard {
         /// The stage.
@@ -147,6 +159,36 @@ impl Event {
             format!("{path} was damaged ({message}): it was set aside as `.damaged`, and its items are computed again");
         Event::Warning { message }
     }
+}
+
+/// How far an item stage is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageProgress {
+    /// The stage.
+    pub stage: &'static str,
+    /// Items done in this run, failures included.
+    pub done: usize,
+    /// Items that were to do when the run began.
+    pub due: usize,
+    /// Of the done ones: without a value.
+    pub failed: usize,
+    /// Items a second, since the stages began.
+    pub rate: f64,
+    /// Seconds left at that rate; absent before the first item.
+    pub seconds_left: Option<f64>,
+}
+
+/// How busy a GPU is, whoever keeps it so.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GpuUse {
+    /// Its number, as the driver counts.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// Share of the last moment (a sixth of a second to a second) in which it computed, 0 to 1.
+    pub busy: f64,
+    /// Bytes of its memory that are in use.
+    pub memory: u64,
 }
 
 /// What became of an item stage in a run.

@@ -25,11 +25,13 @@
 //! | [`data`] | the media of a data set, downloaded and checked |
 //! | [`exchange`] | features in other hands' formats, out and in |
 //! | [`history`] | what earlier runs did, and how long the next one will take |
-//! | [`events`], [`ui`], [`trace`] | telling it |
+//! | [`events`], [`ui`], [`usage`], [`trace`] | telling it |
+//! | [`beside`] | what goes on beside the work |
 //! | [`cli`] | the commands |
 //! | [`exit`] | what the exit code means |
 
 pub mod bench;
+pub mod beside;
 pub mod cli;
 pub mod config;
 pub mod data;
@@ -51,6 +53,7 @@ pub mod slurm;
 pub mod store;
 pub mod trace;
 pub mod ui;
+pub mod usage;
 pub mod worker;
 
 pub use error::{Error, Result};

@@ -1,6 +1,7 @@
 //! `pipeline predict FILE…`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -49,7 +50,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         }
     }
     let mut failed = false;
-    let reporter = Human::new(config.run.progress_every);
+    let reporter = Human::new(Duration::from_secs_f64(config.run.progress_every));
     predict(&config, &systems, &options.files, &reporter, &mut |line| {
         failed |= line.error.is_some();
         print(&(serde_json::to_string(&line).expect("plain data") + "\n"))

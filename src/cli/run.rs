@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
@@ -16,7 +16,7 @@ use crate::plan::Depth;
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::trace::Trace;
-use crate::ui::{Human, JsonLines, Tee};
+use crate::ui::{Human, JsonLines, Pulse, Tee};
 use crate::{exit, registry, run};
 
 /// Options of `run`.
@@ -34,6 +34,9 @@ pub(super) struct Options {
     /// Write where the time goes, for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Leave these stages out of `all`, e.g. audio,audio-visual, which train for long [default: run.skip, which is none]
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    skip: Vec<String>,
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
@@ -68,6 +71,7 @@ impl Brake {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let mut config = options.common.config()?;
     options.brake.apply(&mut config);
+    config.run.skip.extend(options.skip.clone());
     let keep_frames = config.run.keep_frames || options.stages.iter().any(|s| s == extract_frames::DECL.id);
     let selected = registry::select(&options.stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
     let (selected, part, wanted) = options.choice.apply(selected)?;
@@ -95,14 +99,17 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
 pub(super) fn run_session(session: &Session, signals: &Signals, json: bool) -> Result<u8> {
     let record = JsonLines::new(record_file(&session.work)?);
     let (human, lines);
+    let mut period = Duration::from_secs_f64(session.config.run.progress_every);
     let screen: &dyn Reporter = if json {
         lines = JsonLines::new(std::io::stdout());
         &lines
     } else {
-        human = Human::new(session.config.run.progress_every);
+        human = Human::new(period);
+        period = human.period();
         &human
     };
-    let reporter = Tee(vec![screen, &record]);
+    let pulse = Pulse::new();
+    let reporter = Tee(vec![screen, &record, &pulse]);
     reporter.report(&Event::Started {
         host: crate::store::publish::host(),
         pid: std::process::id(),
@@ -110,6 +117,8 @@ pub(super) fn run_session(session: &Session, signals: &Signals, json: bool) -> R
         command: std::env::args().skip(1).collect(),
     });
     let work = || run::run(session, &reporter, signals.stop());
+    // For whoever looks on; the record of the run has what it is made of.
+    let work = || pulse.during(period, |event| screen.report(event), work);
     let finish = signals.during(session.config.run.drain, &reporter, work).inspect_err(|error| {
         reporter.report(&Event::Failed { message: error.to_string() });
     })?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
+use crate::beside::beside;
 use crate::events::{Event, Reporter};
 use crate::exit;
 
@@ -43,19 +44,7 @@ impl Signals {
 
     /// Does the work; beside it, tells when a signal came, and sees to it that the process then ends in time.
     pub(super) fn during<T>(&self, drain: f64, reporter: &dyn Reporter, work: impl FnOnce() -> T) -> T {
-        /// Ends the watch even when the work panics.
-        struct Done<'a>(&'a AtomicBool);
-        impl Drop for Done<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.watch(drain, reporter, &done));
-            let _done = Done(&done);
-            work()
-        })
+        beside(|done| self.watch(drain, reporter, done), work)
     }
 
     fn watch(&self, drain: f64, reporter: &dyn Reporter, done: &AtomicBool) {

@@ -1,20 +1,18 @@
 //! `pipeline slurm submit|status|logs|retry|cancel`
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, IoContext, Result};
-use crate::plan::{Counts, Depth};
+use crate::plan::Depth;
 use crate::session::Session;
-use crate::slurm::queue::{self, State};
-use crate::slurm::script;
+use crate::slurm::progress::Progress;
 use crate::slurm::submission::{Asked, Submission};
+use crate::slurm::{queue, script};
 use crate::store::publish::publish_bytes;
-use crate::ui::{duration, plural};
+use crate::ui::plural;
 use crate::{exit, registry};
 
 /// Options of `slurm`.
@@ -174,7 +172,7 @@ fn latest(common: &Common) -> Result<Submission> {
 fn retry(options: &Retry) -> Result<u8> {
     let before = latest(&options.common)?;
     let jobs: Vec<&str> = before.array.iter().chain(&before.sets).map(String::as_str).collect();
-    let alive = queue::states(&jobs)?.into_values().filter(|state| !is_over(&state.state)).count();
+    let alive = queue::states(&jobs)?.into_values().filter(|state| !state.is_over()).count();
     if alive > 0 {
         let message = format!(
             "{} of the latest submission have not ended: `pipeline slurm status` shows them, `pipeline slurm cancel` ends them",
@@ -212,135 +210,16 @@ fn logs(options: &Logs) -> Result<u8> {
     Ok(exit::DONE)
 }
 
-/// Whether a state is an end.
-fn is_over(state: &str) -> bool {
-    const ENDS: [&str; 9] = [
-        "COMPLETED",
-        "FAILED",
-        "CANCELLED",
-        "TIMEOUT",
-        "NODE_FAIL",
-        "OUT_OF_MEMORY",
-        "BOOT_FAIL",
-        "DEADLINE",
-        "PREEMPTED",
-    ];
-    ENDS.contains(&state)
-}
-
-/// How far a submission is.
-#[derive(Debug, Serialize)]
-struct Progress {
-    submission: String,
-    array: Option<String>,
-    sets: Option<String>,
-    /// Tasks by what Slurm says of them; those that it has forgotten are `done` or `ended` by what they published.
-    tasks: BTreeMap<String, usize>,
-    /// What Slurm says of the job behind the array.
-    sets_state: Option<String>,
-    /// The stages of the array.
-    stages: BTreeMap<&'static str, Counts>,
-    /// Items a second since it was submitted.
-    rate: f64,
-    /// Seconds left at that rate; nothing while none is done.
-    seconds_left: Option<f64>,
-    /// Where tasks are, or why they wait: each reason with its number.
-    places: BTreeMap<String, usize>,
-}
-
 fn status(options: &Status) -> Result<u8> {
     let submission = latest(&options.common)?;
     let session = session(&options.common, &submission.stages)?;
     let jobs: Vec<&str> = submission.array.iter().chain(&submission.sets).map(String::as_str).collect();
     let states = queue::states(&jobs)?;
-    let progress = Progress::new(&submission, &session, &states);
+    let progress = Progress::new(&submission, &session.plans, &states);
     if options.json {
         print_json(&progress)?;
     } else {
-        print(&progress.text())?;
+        print(&progress.to_string())?;
     }
     Ok(exit::DONE)
-}
-
-impl Progress {
-    fn new(submission: &Submission, session: &Session, states: &BTreeMap<String, State>) -> Progress {
-        let (mut tasks, mut places) = (BTreeMap::new(), BTreeMap::new());
-        let shards = session.plans.iter().map(|plan| plan.shards.len()).max().unwrap_or(0);
-        let is_published = |share: usize| {
-            let range = shards * (share - 1) / submission.shares..shards * share / submission.shares;
-            range.clone().all(|k| session.plans.iter().all(|plan| plan.shards.get(k).is_none_or(|s| s.stale.is_none())))
-        };
-        for task in &submission.tasks {
-            let id = format!("{}_{task}", submission.array.as_deref().unwrap_or_default());
-            let word = match states.get(&id) {
-                Some(state) => {
-                    if !is_over(&state.state) && !state.place.is_empty() {
-                        *places.entry(state.place.clone()).or_default() += 1;
-                    }
-                    state.state.to_lowercase()
-                }
-                None if is_published(*task) => "done".to_string(),
-                None => "ended".to_string(),
-            };
-            *tasks.entry(word).or_default() += 1;
-        }
-        let stages: BTreeMap<&'static str, Counts> =
-            session.plans.iter().map(|plan| (plan.decl.id, plan.counts())).collect();
-        let left = stages.values().map(|counts| counts.due).max().unwrap_or(0);
-        let done = submission.items.saturating_sub(left);
-        let began = submission.name.parse::<f64>().unwrap_or(0.0) / 1e3;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        let rate = done as f64 / (now - began).max(1e-3);
-        Progress {
-            submission: submission.folder.display().to_string(),
-            array: submission.array.clone(),
-            sets: submission.sets.clone(),
-            tasks,
-            sets_state: submission.sets.as_ref().and_then(|id| states.get(id)).map(|state| state.state.to_lowercase()),
-            stages,
-            rate,
-            seconds_left: (done > 0 && left > 0).then(|| left as f64 / rate),
-            places,
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        if let Some(array) = &self.array {
-            let tasks: Vec<String> = self.tasks.iter().map(|(state, n)| format!("{n} {state}")).collect();
-            let _ = writeln!(text, "array {array}: {}", tasks.join(", "));
-        }
-        if let Some(sets) = &self.sets {
-            let _ = writeln!(
-                text,
-                "job {sets}, the systems: {}",
-                self.sets_state.as_deref().unwrap_or("not known to Slurm")
-            );
-        }
-        for (stage, counts) in &self.stages {
-            let failed = if counts.failed > 0 { format!(", {} failed", counts.failed) } else { String::new() };
-            let _ = writeln!(text, "  {stage:<15} {} of {} done{failed}", counts.done + counts.failed, counts.items);
-        }
-        if let Some(left) = self.seconds_left {
-            let _ = writeln!(
-                text,
-                "  {:.1} items/s since it was submitted, {} left at that rate",
-                self.rate,
-                duration(left)
-            );
-        }
-        for (place, n) in &self.places {
-            let _ = writeln!(text, "  {} on or waiting for {place}", plural(*n, "task"));
-        }
-        let ended = |state: &&String| {
-            ["failed", "timeout", "node_fail", "ended", "cancelled", "out_of_memory"].contains(&state.as_str())
-        };
-        if self.tasks.keys().any(|state| ended(&state)) {
-            let _ = writeln!(
-                text,
-                "`pipeline slurm logs TASK` shows what a task said; `pipeline slurm retry` submits what is missing"
-            );
-        }
-        text
-    }
 }

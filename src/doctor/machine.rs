@@ -1,53 +1,49 @@
-//! Processor, accelerator, model, data set, scheduler.
+//! Processor, accelerator, data set.
 
-use std::process::Command;
-
-use encode_clip::{Backend, Checkpoint};
+use encode_clip::Backend;
 
 use super::Check;
 use crate::config::Config;
 use crate::ui::plural;
+use crate::usage::Driver;
+
+/// Whether this build can use a GPU.
+const CUDA: bool = cfg!(feature = "cuda");
 
 /// Where the encoder would run.
 pub(super) fn device(config: &Config) -> Vec<Check> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut checks = vec![Check::good("processor", plural(cores, "core"))];
+    checks.push(driver());
     checks.push(match config.run.device.open() {
-        Ok((_, backend)) if backend.is_cpu() => {
-            let cuda =
-                if cfg!(feature = "cuda") { "no CUDA device was asked for or found" } else { "this build has no CUDA" };
-            Check::good("device", format!("{}; {cuda}", Backend::expected_engine()))
-        }
+        Ok((_, backend)) if backend.is_cpu() => Check::good("device", Backend::expected_engine().to_string()),
         Ok((_, backend)) => Check::good("device", backend.to_string()),
         Err(error) => Check::bad("device", format!("run.device = \"{}\": {error}", config.run.device)),
     });
     checks
 }
 
-/// The checkpoint of the encoder.
-pub(super) fn model(config: &Config) -> Check {
-    let named = &config.encode_clip.model;
-    match Checkpoint::locate(named) {
-        Ok(checkpoint) => {
-            let info = checkpoint.describe();
-            let found = format!(
-                "{}: {} blocks of {}, patches of {}, {} values per picture, {:.0} M parameters",
-                info.name,
-                info.layers,
-                info.hidden_size,
-                info.patch_size,
-                info.projection_dim,
-                info.parameters as f64 / 1e6
-            );
-            if info.random_weights {
-                Check::note("model", format!("{found}; its weights are RANDOM: embeddings mean nothing"))
+/// NVIDIA's driver: what this build makes of it, where it is, and what is missing where it is not.
+fn driver() -> Check {
+    const WHAT: &str = "NVIDIA driver";
+    match Driver::ask() {
+        Ok(Driver { version, gpus }) => {
+            let names: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
+            let found = format!("{version}: {}", names.join(", "));
+            if CUDA {
+                Check::good(WHAT, found)
             } else {
-                Check::good("model", found)
+                Check::note(WHAT, format!("{found}; this build is for the CPU, see docs/cuda.md"))
             }
         }
-        Err(error) => {
-            Check::bad("model", format!("{error}; without it, name the stages to run, e.g. `pipeline run log-mel`"))
-        }
+        Err(error) if CUDA => Check::note(
+            WHAT,
+            format!(
+                "there is none ({error}): this is a build with CUDA, and without the driver it computes on the CPU; \
+                 install the driver (580 or later), or start the container with its GPUs"
+            ),
+        ),
+        Err(_) => Check::good(WHAT, "none, and this build for the CPU needs none"),
     }
 }
 
@@ -67,19 +63,5 @@ pub(super) fn data(config: &Config) -> Check {
             Check::good("data set", format!("{}: {}, {classes}", dataset.name, plural(dataset.items.len(), "item")))
         }
         Err(error) => Check::bad("data set", error.to_string()),
-    }
-}
-
-/// The scheduler, where there is one.
-pub(super) fn slurm() -> Check {
-    match Command::new("sinfo").arg("--version").output() {
-        Ok(output) if output.status.success() => {
-            Check::good("Slurm", String::from_utf8_lossy(&output.stdout).trim().to_string())
-        }
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Check::note("Slurm", format!("`sinfo` fails: {}", said.lines().next().unwrap_or_default()))
-        }
-        Err(_) => Check::note("Slurm", "not on this machine; any scheduler can run `pipeline run all --shards I/N`"),
     }
 }

@@ -2,6 +2,8 @@
 
 mod libraries;
 mod machine;
+mod model;
+mod scheduler;
 mod store;
 
 use serde::Serialize;
@@ -51,10 +53,10 @@ pub fn examine(config: &Config) -> Vec<Check> {
     let mut checks = libraries::decoding(config);
     checks.push(libraries::shards());
     checks.extend(machine::device(config));
-    checks.push(machine::model(config));
+    checks.extend(model::checks(config));
     checks.push(machine::data(config));
     checks.extend(store::room(work.root()));
     checks.extend(store::behaviour(work.root()));
-    checks.push(machine::slurm());
+    checks.extend(scheduler::checks(config));
     checks
 }

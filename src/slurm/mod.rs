@@ -16,8 +16,10 @@
 //! | [`script`] | the text of the two scripts, as pure functions |
 //! | [`submission`] | what was submitted, on disk |
 //! | [`queue`] | asking Slurm, by its own commands |
+//! | [`progress`] | how far it is |
 
 pub mod params;
+pub mod progress;
 pub mod queue;
 pub mod script;
 pub mod submission;

@@ -51,13 +51,70 @@ pub fn max_array_size() -> Option<usize> {
     line.split('=').nth(1)?.trim().parse::<usize>().ok()?.checked_sub(1).filter(|n| *n > 0)
 }
 
+/// A part of the cluster that takes jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its name.
+    pub name: String,
+    /// `up`, or why it takes no jobs.
+    pub availability: String,
+    /// The longest time that a job may ask for, as Slurm writes it.
+    pub time_limit: String,
+    /// Nodes at work, idle, out of service, and in all, as Slurm writes it.
+    pub nodes: String,
+}
+
+impl Partition {
+    /// Whether it takes jobs and has nodes in service.
+    pub fn is_open(&self) -> bool {
+        let counts: Vec<u64> = self.nodes.split('/').filter_map(|n| n.parse().ok()).collect();
+        self.availability == "up" && counts.iter().take(2).sum::<u64>() > 0
+    }
+}
+
+impl std::fmt::Display for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Partition { name, availability, time_limit, nodes } = self;
+        write!(f, "{name} {availability}, {time_limit} at most, nodes {nodes} (at work/idle/out/all)")
+    }
+}
+
+/// The partitions.
+pub fn partitions() -> Result<Vec<Partition>> {
+    let text = said("sinfo", &["--noheader", "--summarize", "--format=%R|%a|%l|%F"])?;
+    let parse = |line: &str| {
+        let mut fields = line.split('|').map(|field| field.trim().to_string());
+        Some(Partition {
+            name: fields.next().filter(|name| !name.is_empty())?,
+            availability: fields.next()?,
+            time_limit: fields.next()?,
+            nodes: fields.next()?,
+        })
+    };
+    Ok(text.lines().filter_map(parse).collect())
+}
+
 /// A task or a job, as Slurm sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// `RUNNING`, `PENDING`, or whatever Slurm says.
-    pub state: String,
+    pub name: String,
     /// Where it runs, or why it does not.
     pub place: String,
+}
+
+impl State {
+    /// Whether it has ended. A state that is not known here has not.
+    pub fn is_over(&self) -> bool {
+        self.name == "COMPLETED" || self.is_given_up()
+    }
+
+    /// Whether it has ended without being done, and Slurm does not run it again.
+    pub fn is_given_up(&self) -> bool {
+        const ENDS: [&str; 8] =
+            ["FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE", "PREEMPTED"];
+        ENDS.contains(&self.name.as_str())
+    }
 }
 
 /// The tasks of these jobs that Slurm still knows, by `ARRAY_TASK` or job id.
@@ -72,7 +129,7 @@ pub fn states(jobs: &[&str]) -> Result<BTreeMap<String, State>> {
     }
     let parse = |line: &str| {
         let mut fields = line.splitn(3, '|').map(|field| field.trim().to_string());
-        Some((fields.next()?, State { state: fields.next()?, place: fields.next().unwrap_or_default() }))
+        Some((fields.next()?, State { name: fields.next()?, place: fields.next().unwrap_or_default() }))
     };
     Ok(text.lines().filter_map(parse).collect())
 }

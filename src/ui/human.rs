@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use training::{Phase, Progress};
 
-use crate::events::{Event, Reporter};
+use crate::events::{Event, GpuUse, Reporter, StageProgress};
 use crate::ui::{duration, plural};
 
 /// How many failures are told one by one before only their number is.
@@ -24,38 +24,41 @@ pub struct Human {
 struct State {
     bars: Option<MultiProgress>,
     stages: BTreeMap<&'static str, Stage>,
-    order: Vec<&'static str>,
     last_line: Instant,
-    start: Instant,
     failures_told: usize,
     /// Of the set stage that takes long.
     long: Option<ProgressBar>,
+    /// Under the bars: how busy the machine is.
+    machine: Option<ProgressBar>,
 }
 
 struct Stage {
     bar: ProgressBar,
-    due: usize,
     done: usize,
     failed: usize,
 }
 
 impl Human {
-    /// `every`: seconds between two lines where standard error is no terminal.
-    pub fn new(every: f64) -> Self {
+    /// `every`: between two lines where standard error is no terminal.
+    pub fn new(every: Duration) -> Self {
         let bars = std::io::stderr().is_terminal().then(MultiProgress::new);
-        let now = Instant::now();
         Human {
             state: Mutex::new(State {
                 bars,
                 stages: BTreeMap::new(),
-                order: Vec::new(),
-                last_line: now,
-                start: now,
+                last_line: Instant::now(),
                 failures_told: 0,
                 long: None,
+                machine: None,
             }),
-            every: Duration::from_secs_f64(every),
+            every,
         }
+    }
+
+    /// How often it wants to hear of the progress.
+    pub fn period(&self) -> Duration {
+        let is_terminal = self.state.lock().expect("no holder panics").bars.is_some();
+        if is_terminal { self.every.min(Duration::from_secs(1)) } else { self.every }
     }
 }
 
@@ -75,7 +78,7 @@ impl State {
         for stage in self.stages.values() {
             stage.bar.finish_and_clear();
         }
-        if let Some(bar) = self.long.take() {
+        for bar in self.long.take().into_iter().chain(self.machine.take()) {
             bar.finish_and_clear();
         }
     }
@@ -97,25 +100,22 @@ impl State {
         }
     }
 
-    /// `log-mel 40/100 (8.0/s, 7.5 s left) · encode-clip 12/100 …`
-    fn progress_line(&self) -> String {
-        let seconds = self.start.elapsed().as_secs_f64();
-        let parts: Vec<String> = self
-            .order
-            .iter()
-            .filter_map(|id| self.stages.get(id).map(|stage| (id, stage)))
-            .map(|(id, stage)| {
-                let rate = stage.done as f64 / seconds;
-                let left = if stage.done == 0 {
-                    "?".to_string()
-                } else {
-                    duration((stage.due - stage.done.min(stage.due)) as f64 / rate)
-                };
-                let failed = if stage.failed > 0 { format!(", {} failed", stage.failed) } else { String::new() };
-                format!("{id} {}/{} ({rate:.1}/s, {left} left{failed})", stage.done, stage.due)
-            })
-            .collect();
-        parts.join(" · ")
+    /// Of all that goes on: on a terminal a line under the bars, elsewhere one every few seconds, unless a long stage has its own.
+    fn tell(&mut self, stages: &[StageProgress], cpu: Option<f64>, gpus: &[GpuUse]) {
+        let machine = machine_words(cpu, gpus);
+        if let Some(bars) = &self.bars {
+            let is_at_work = self.long.is_some() || !self.stages.is_empty();
+            if is_at_work && !machine.is_empty() {
+                let bar = self.machine.get_or_insert_with(|| {
+                    let style = ProgressStyle::with_template("  {msg}").expect("a fixed template");
+                    bars.add(ProgressBar::new(0).with_style(style))
+                });
+                bar.set_message(machine);
+            }
+        } else if stages.iter().any(|stage| stage.done < stage.due) {
+            let words = stages.iter().map(stage_words).chain([machine]).filter(|words| !words.is_empty());
+            self.say(&format!("  {}", words.collect::<Vec<_>>().join(" · ")));
+        }
     }
 }
 
@@ -144,9 +144,7 @@ impl Reporter for Human {
                     None => ProgressBar::hidden(),
                 };
                 bar.enable_steady_tick(Duration::from_millis(250));
-                state.order.push(stage);
-                state.stages.insert(stage, Stage { bar, due: counts.due, done: 0, failed: 0 });
-                state.start = Instant::now();
+                state.stages.insert(stage, Stage { bar, done: 0, failed: 0 });
             }
             Event::KeptPictures { items } => {
                 state.say(&format!("  encode-clip     uses the kept pictures of {}", plural(*items, "item")));
@@ -169,11 +167,8 @@ impl Reporter for Human {
                         state.say("  failed: more items; `pipeline failures` lists them all");
                     }
                 }
-                if state.bars.is_none() && state.last_line.elapsed() >= self.every {
-                    state.last_line = Instant::now();
-                    state.say(&format!("  {}", state.progress_line()));
-                }
             }
+            Event::Progress { stages, cpu, gpus, .. } => state.tell(stages, *cpu, gpus),
             // The command prints the error itself.
             Event::Failed { .. } => state.clear_bars(),
             Event::Started { .. } | Event::Shard { .. } | Event::Part { .. } => {}
@@ -218,6 +213,21 @@ impl Reporter for Human {
             }
         }
     }
+}
+
+/// `log-mel 40/100 (8.0/s, 7.5 s left, 1 failed)`
+fn stage_words(stage: &StageProgress) -> String {
+    let left = stage.seconds_left.map_or_else(|| "?".to_string(), duration);
+    let failed = if stage.failed > 0 { format!(", {} failed", stage.failed) } else { String::new() };
+    format!("{} {}/{} ({:.1}/s, {left} left{failed})", stage.stage, stage.done, stage.due, stage.rate)
+}
+
+/// `cores 97% busy · GPU 0 84% busy, 3.1 GB`
+fn machine_words(cpu: Option<f64>, gpus: &[GpuUse]) -> String {
+    let cores = cpu.map(|share| format!("cores {:.0}% busy", share * 100.0));
+    let gpu =
+        |gpu: &GpuUse| format!("GPU {} {:.0}% busy, {:.1} GB", gpu.number, gpu.busy * 100.0, gpu.memory as f64 / 1e9);
+    cores.into_iter().chain(gpus.iter().map(gpu)).collect::<Vec<_>>().join(" · ")
 }
 
 /// `epoch 3/20 · loss 1.234 · lr 2.4e-4 · 12.3 clips/s · val loss 1.100, accuracy 61.0% · 45 s left`

@@ -2,11 +2,13 @@
 
 mod human;
 mod json;
+mod pulse;
 
 use crate::events::{Event, Reporter};
 
 pub use human::Human;
 pub use json::JsonLines;
+pub use pulse::Pulse;
 
 /// Hands every event to several reporters.
 pub struct Tee<'a>(pub Vec<&'a dyn Reporter>);

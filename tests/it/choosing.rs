@@ -1,5 +1,7 @@
 //! Taking up a part of the work: some items, some shards, some stages; and what a plan says of it.
 
+use std::path::Path;
+
 use crate::lab::{CLIPS, Lab, id};
 
 fn computed(lab: &Lab, stage: &str, args: &[&str]) -> u64 {
@@ -141,6 +143,8 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
     for line in [
         "good  media worker",
         "good  HDF5",
+        "good  model checksums BLAKE3 ",
+        "good  NVIDIA driver",
         "good  rename",
         "good  data set        clips: 6 items, 2 classes",
         "RANDOM",
@@ -152,9 +156,18 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
     let checks: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
     let bad: Vec<&serde_json::Value> = checks.iter().filter(|check| check["verdict"] == "bad").collect();
     assert!(bad.len() == 1 && bad[0]["what"] == "model", "{bad:?}");
-    std::fs::write(lab.path("file"), b"").unwrap();
     let said = lab.pipeline(&["doctor", "--set", "run.device=cuda:7"]).ended(1).stdout;
     assert!(said.contains("BAD   device"), "{said}");
+    // A model whose bytes change is another model than the one that the store was made of.
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu");
+    crate::lab::copy_folder(&fixture, &lab.path("model"));
+    lab.run(&["encode-clip", "--set", "encode-clip.model=model"]);
+    let checksums = || lab.pipeline(&["doctor", "--set", "encode-clip.model=model"]).ended(0).stdout;
+    assert!(checksums().contains("the store's embeddings are of it"), "{}", checksums());
+    let config = lab.path("model/config.json");
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + "\n").unwrap();
+    assert!(checksums().contains("note  model checksums"), "{}", checksums());
+    assert!(checksums().contains("are of another model"), "{}", checksums());
 }
 
 #[test]
@@ -179,4 +192,5 @@ fn a_trace_tells_what_each_clip_took() {
     let events: Vec<serde_json::Value> = serde_json::from_str(&whole).unwrap();
     let spans = |name: &str| events.iter().filter(|event| event["ph"] == "X" && event["name"] == name).count();
     assert_eq!((spans(&id("park", 0)), spans("encode")), (1, CLIPS), "{text}");
+    assert!(spans("wait for the worker") >= CLIPS, "{text}");
 }

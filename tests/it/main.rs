@@ -6,6 +6,7 @@
 //! | `architecture` | who may depend on whom, and what every crate must have |
 //! | `choosing` | taking up a part of the work, and what a plan says of it |
 //! | `commands` | what a person types and reads: messages, exit codes, configuration |
+//! | `events` | what `--json` says, against docs/events.md |
 //! | `exchange` | features out of one work directory and into another |
 //! | `failing` | failures as data: how often tried, what is tried again, when a run stops for them |
 //! | `faults` | kills and failing system calls at every step by which a work directory changes |
@@ -14,6 +15,8 @@
 //! | `scenes`, `shim`, `sweep` | the runs that those three disturb, how, and the table of what came out |
 //! | `fetching` | downloads from a server that misbehaves (`server`), archives, verification |
 //! | `fuzzing` | what reads files that others wrote, on bytes that are almost right |
+//! | `guide` | every command in the guide's pages |
+//! | `packaging` | the recipes in packaging/ |
 //! | `keys` | one test for each row of the table in `src/key.rs` |
 //! | `limits` | what a file may take, and how a run ends when it is asked to |
 //! | `slurm` | jobs of a real Slurm: kills, requeues, lost nodes, preemption |
@@ -31,16 +34,19 @@ mod architecture;
 mod bench;
 mod choosing;
 mod commands;
+mod events;
 mod exchange;
 mod failing;
 mod faults;
 mod fetching;
 mod fuzzing;
+mod guide;
 mod keys;
 mod lab;
 mod limits;
 mod media;
 mod mutants;
+mod packaging;
 mod power;
 mod scenes;
 mod server;

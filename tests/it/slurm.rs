@@ -157,6 +157,12 @@ fn submit_runs_everything_and_ends_in_the_same_bytes() {
         assert!(dry.stdout.contains(line), "{line}: {}", dry.stdout);
     }
     assert!(!cluster.lab.path("work").exists(), "a dry run writes nothing");
+    let healthy = cluster.pipeline(&["doctor"]).ended(0).stdout;
+    for line in ["good  Slurm           slurm ", "main up, infinite at most, nodes 0/2/0/2", "up to 1000 tasks"] {
+        assert!(healthy.contains(line), "{line}: {healthy}");
+    }
+    let said = cluster.pipeline(&["doctor", "--set", "slurm.sbatch={partition=\"mian\"}"]).ended(1).stdout;
+    assert!(said.contains("[slurm] names `mian`, which the cluster does not have; did you mean `main`?"), "{said}");
     let start = Instant::now();
     let said = cluster.pipeline(&["slurm", "submit", "all"]).ended(0);
     assert!(said.stdout.contains("3 tasks for 6 items") && said.stdout.contains("slurm status"), "{}", said.stdout);
@@ -230,6 +236,66 @@ fn a_task_at_its_time_limit_asks_to_be_run_again() {
     let told = cluster.slurm("scontrol", &["show", "job", &task]);
     assert!(told.contains("Restarts=1"), "{told}");
     cluster.assert_same_as_on_one_machine();
+}
+
+/// What an array costs over one process, in tasks that have next to nothing to do: fifty of one short sound each. The figures of
+/// docs/cluster.md: `PIPELINE_LONG=1 cargo nextest run --workspace --no-capture -E 'test(slurm::what_a_task_costs)'`.
+#[test]
+fn what_a_task_costs() {
+    const TASKS: usize = 50;
+    if std::env::var_os("PIPELINE_LONG").is_none() {
+        eprintln!("skipped: slurm::what_a_task_costs (a measurement: PIPELINE_LONG=1)");
+        return;
+    }
+    let Some(cluster) = Cluster::up("what_a_task_costs", 17_720) else { return };
+    let clips = cluster.lab.path("clips");
+    std::fs::remove_dir_all(&clips).unwrap();
+    std::fs::create_dir(&clips).unwrap();
+    crate::lab::ffmpeg(&["-f", "lavfi", "-i", "sine=f=300:r=32000:d=1"], &clips.join("00.wav"));
+    for n in 1..TASKS {
+        std::fs::copy(clips.join("00.wav"), clips.join(format!("{n:02}.wav"))).unwrap();
+    }
+    let knobs = ["--set", "store.shard_size=1"];
+    let begin = Instant::now();
+    let alone =
+        Said::new(&cluster.command(PIPELINE, &[&["run", "log-mel", "--work", "alone", "--json"], &knobs[..]].concat()));
+    let (alone, one) = (alone.ended(0), begin.elapsed());
+    assert_eq!(alone.computed("log-mel"), TASKS as u64);
+    let begin = Instant::now();
+    Said::new(&cluster.command(PIPELINE, &[&["slurm", "submit", "log-mel"], &knobs[..]].concat())).ended(0);
+    let submitted = begin.elapsed();
+    let states = || cluster.slurm("squeue", &["--noheader", "--array", "--states=all", "--format=%T"]);
+    let count = |state: &str| states().lines().filter(|line| line.trim() == state).count();
+    while count("RUNNING") + count("COMPLETED") == 0 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let first = begin.elapsed();
+    while count("COMPLETED") < TASKS {
+        assert_eq!(count("FAILED"), 0, "{}", states());
+        assert!(begin.elapsed() < Duration::from_mins(10), "{}", states());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let array = begin.elapsed();
+    assert_eq!(cluster.lab.shards_in("work"), cluster.lab.shards_in("alone"));
+    // How long the program itself took in each task, by its own record.
+    let mut own: Vec<f64> = crate::lab::files_below(&cluster.lab.path("work/.pipeline/v1/runs"))
+        .iter()
+        .filter_map(|record| {
+            let text = std::fs::read_to_string(record).unwrap();
+            serde_json::from_str::<Value>(text.lines().next_back()?).unwrap()["seconds"].as_f64()
+        })
+        .collect();
+    own.sort_by(f64::total_cmp);
+    assert_eq!(own.len(), TASKS);
+    eprintln!("one process, {TASKS} items in {TASKS} shards: {one:.2?}");
+    eprintln!(
+        "submitted after {submitted:.2?}, first task running after {first:.2?}, all {TASKS} done after {array:.2?}"
+    );
+    eprintln!(
+        "a task: {:.0} ms of the array's time, four at a time; the program's own {:.0} ms (median)",
+        array.as_secs_f64() * 1e3 / TASKS as f64,
+        own[TASKS / 2] * 1e3
+    );
 }
 
 /// The process on the lost node goes on until it ends by itself: two writers of one shard.

@@ -21,7 +21,7 @@ mod pictures;
 mod sound;
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use contract::{Cause, Failure, Item};
 use crossbeam_channel::Sender;
@@ -92,6 +92,9 @@ pub struct Lane<'a> {
     to_writer: Sender<ToWriter>,
     bulk: Vec<u8>,
 }
+
+/// What is waited for less long is not traced.
+const WORTH_A_LINE: Duration = Duration::from_millis(1);
 
 /// Workers that may die of one file in one phase.
 const DEATHS: u32 = 2;
@@ -216,7 +219,7 @@ impl<'a> Lane<'a> {
             // Nothing depends on the answer: the worker need not wait for the next question.
             worker.send(&Request::Make(self.wanted(job)))?;
         }
-        match worker.receive(&mut self.bulk)? {
+        match self.hear(&mut worker)? {
             Reply::Opened(Ok(digest)) => {
                 if let Some(content) = digest {
                     // A file that is gone by now is not remembered, and is found to be changed in the end.
@@ -286,6 +289,16 @@ impl<'a> Lane<'a> {
 
     fn stage(&self, due: &Due) -> &'static str {
         self.context.plans[due.position].decl.id
+    }
+
+    /// What the worker says next, its bulk in `self.bulk`; how long it was waited for is traced.
+    fn hear(&mut self, worker: &mut MediaWorker<'_>) -> Result<Reply, Death> {
+        let begin = Instant::now();
+        let reply = worker.receive(&mut self.bulk);
+        if let Some(trace) = self.context.trace.filter(|_| begin.elapsed() > WORTH_A_LINE) {
+            trace.span(self.number, "wait for the worker", begin, "");
+        }
+        reply
     }
 
     /// Nothing can be made of the file.

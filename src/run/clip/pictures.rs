@@ -26,7 +26,7 @@ impl Lane<'_> {
         worker: &mut MediaWorker<'_>,
     ) -> Result<(), Interrupted> {
         loop {
-            match worker.receive(&mut self.bulk)? {
+            match self.hear(worker)? {
                 Reply::Picture { pick, width, height, file } if file <= self.bulk.len() => {
                     if wanted.files {
                         self.place_picture(job, &pick, (width, height), file).map_err(Ended::Failed)?;

@@ -16,7 +16,7 @@ impl Lane<'_> {
     pub(super) fn hear_sound(&mut self, job: &mut Job<'_>, worker: &mut MediaWorker<'_>) -> Result<(), Interrupted> {
         let mut rows = IncomingRows::default();
         loop {
-            match worker.receive(&mut self.bulk)? {
+            match self.hear(worker)? {
                 Reply::Column(head) => rows.begin(head),
                 Reply::Piece if rows.take(&self.bulk) => {}
                 Reply::Sound(Err(failure)) => return Ok(self.end_sound(job, Err(failure))?),

@@ -6,6 +6,7 @@ use contract::Cause;
 
 use crate::error::{Error, Result};
 use crate::registry;
+use crate::resolve::Source;
 use crate::run::sets::features::Features;
 use crate::run::sets::system::labelled;
 use crate::session::Session;
@@ -20,6 +21,10 @@ pub fn check(session: &Session) -> Result<()> {
         let features = Features::open(session, plan.decl.id, reader.id)?;
         let mut classes = vec![(0_usize, BTreeMap::<Cause, usize>::new()); session.dataset.classes.len()];
         for clip in labelled(session) {
+            // What the data set never had is not lost: a sound file among videos has no pictures.
+            if plan.source != Source::Imported && plan.source.path(&session.dataset.items[clip.item]).is_none() {
+                continue;
+            }
             let (clips, failed) = &mut classes[clip.class];
             *clips += 1;
             if let Some(failure) = features.failure(clip.item)? {
@@ -28,6 +33,14 @@ pub fn check(session: &Session) -> Result<()> {
         }
         for ((clips, causes), class) in classes.iter().zip(&session.dataset.classes) {
             let failed: usize = causes.values().sum();
+            if *clips == 0 {
+                let message = format!(
+                    "no clip of the class `{class}` has a file for it, so {} could not know the class: --set \
+                     'run.skip=[\"{}\"]' goes on without that system",
+                    reader.id, reader.id
+                );
+                return Err(Error::Stage { stage: plan.decl.id, message });
+            }
             if failed as f64 > limit * *clips as f64 {
                 let causes: Vec<String> = causes.iter().map(|(cause, n)| format!("{cause}: {n}")).collect();
                 let message = format!(

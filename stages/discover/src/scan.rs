@@ -104,6 +104,7 @@ pub(crate) fn folder(root: &Path) -> Result<Draft, DiscoverError> {
     let folders: Vec<Vec<&str>> = found.iter().map(Found::folders).collect();
     let skip = usize::from(mark_splits(&mut items, &folders));
     notes.extend(mark_labels(&mut items, &found, &folders, skip).map_err(|problem| at(root, problem))?);
+    notes.extend(without_pictures(&items));
     let name = root.canonicalize().map_or_else(|_| name_of(root), |root| name_of(&root));
     Ok(Draft { name, items, notes, ..Draft::default() })
 }
@@ -142,13 +143,26 @@ fn walk(root: &Path) -> Result<(Vec<MediaFile>, Vec<String>), DiscoverError> {
         }
     }
     let notes = [
-        (hidden.get(), "hidden files or folders were ignored"),
-        (others, "files are no media and were ignored"),
-        (loops, "symbolic links lead back to a folder above them and were not followed"),
-        (broken, "symbolic links lead nowhere and were ignored"),
+        (hidden.get(), "hidden file or folder was ignored", "hidden files or folders were ignored"),
+        (others, "file is no medium and was ignored", "files are no media and were ignored"),
+        (
+            loops,
+            "symbolic link leads back to a folder above it and was not followed",
+            "symbolic links lead back to folders above them and were not followed",
+        ),
+        (broken, "symbolic link leads nowhere and was ignored", "symbolic links lead nowhere and were ignored"),
     ];
-    let notes = notes.into_iter().filter(|&(n, _)| n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    Ok((files, notes))
+    let in_words = |(n, one, many)| format!("{n} {}", if n == 1 { one } else { many });
+    Ok((files, notes.into_iter().filter(|&(n, _, _)| n > 0).map(in_words).collect()))
+}
+
+/// A remark where some items have pictures and others are sound files alone.
+fn without_pictures(items: &[Item]) -> Option<String> {
+    let n = items.iter().filter(|item| item.video.is_none()).count();
+    let some = n > 0 && n < items.len();
+    some.then(|| {
+        format!("{n} of {} items are sound files without a video: what needs pictures leaves them out", items.len())
+    })
 }
 
 /// Pairs by place, sorted by the bytes of the place.

@@ -9,8 +9,9 @@ fn classes_by_folder_and_pairs_by_stem() {
         ["bus-x bus/x.mp4 bus/x.wav bus .", "bus-y bus/y.MP4 . bus .", "tram-z . tram/z.flac tram ."]
     );
     assert_eq!(data.classes, ["bus", "tram"]);
-    assert_eq!(data.notes[..2], ["1 hidden files or folders were ignored", "1 files are no media and were ignored"]);
-    assert!(data.notes[2].starts_with("the data set names no split; "), "{:?}", data.notes);
+    assert_eq!(data.notes[..2], ["1 hidden file or folder was ignored", "1 file is no medium and was ignored"]);
+    assert_eq!(data.notes[2], "1 of 3 items are sound files without a video: what needs pictures leaves them out");
+    assert!(data.notes[3].starts_with("the data set names no split; "), "{:?}", data.notes);
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn a_file_outside_of_the_class_folders_is_an_error() {
 #[test]
 fn a_folder_without_media_is_an_error() {
     let root = tree(&["a.txt"]);
-    assert!(error(root.path()).ends_with("no media file in it (1 files are no media and were ignored)"));
+    assert!(error(root.path()).ends_with("no media file in it (1 file is no medium and was ignored)"));
 }
 
 #[cfg(unix)]
@@ -86,8 +87,8 @@ fn links_are_followed_loops_cut_and_dead_links_kept_as_missing_media() {
     assert_eq!(
         data.notes[..2],
         [
-            "1 symbolic links lead back to a folder above them and were not followed",
-            "1 symbolic links lead nowhere and were ignored"
+            "1 symbolic link leads back to a folder above it and was not followed",
+            "1 symbolic link leads nowhere and was ignored"
         ]
     );
 }

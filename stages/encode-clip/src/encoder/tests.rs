@@ -132,26 +132,53 @@ fn precisions() {
     assert!(relative_error(&found, &wanted) < 2e-2 && found != wanted);
 }
 
-/// Run on a machine with a CUDA device; reports by name that it did not run elsewhere.
+/// The first CUDA device's encoder; `None`, said by name, where this is a build for the CPU or there is no device.
+fn on_cuda(test: &str, checkpoint: &Checkpoint, precision: Precision, batch_size: usize) -> Option<Encoder> {
+    let spec = Params { precision, ..Params::default() }.resolve().unwrap();
+    match Encoder::load(checkpoint, &spec, DeviceChoice::Cuda(0), batch_size) {
+        Ok(encoder) => Some(encoder),
+        Err(error) if !candle_core::utils::cuda_is_available() || error.to_string().contains("NO_DEVICE") => {
+            eprintln!("skipped: encoder::tests::{test} ({error})");
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
 #[test]
 fn cuda_equals_transformers() {
-    if !candle_core::utils::cuda_is_available() {
-        eprintln!("skipped: cuda_equals_transformers (a CPU build)");
-        return;
-    }
     let checkpoint = Checkpoint::locate(fixture::checkpoint("tiny-quick-gelu").to_str().unwrap()).unwrap();
     let pixels = fixture::floats(&fixture::checkpoint("tiny-quick-gelu/pixels.f32"));
     let wanted = fixture::floats(&fixture::checkpoint("tiny-quick-gelu/features.f32"));
     for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::F16, 1e-2), (Precision::Bf16, 5e-2)] {
-        let spec = Params { precision, ..Params::default() }.resolve().unwrap();
-        match Encoder::load(&checkpoint, &spec, DeviceChoice::Cuda(0), 3) {
-            Ok(encoder) => {
-                assert!(
-                    relative_error(&encoder.encode_pixels(&pixels, 3, Threads::All).unwrap(), &wanted) < tolerance,
-                    "{precision:?}"
-                );
-            }
-            Err(error) => eprintln!("skipped: cuda_equals_transformers ({error})"),
-        }
+        let Some(encoder) = on_cuda("cuda_equals_transformers", &checkpoint, precision, 3) else { return };
+        let found = encoder.encode_pixels(&pixels, 3, Threads::All).unwrap();
+        assert!(relative_error(&found, &wanted) < tolerance, "{precision:?}");
     }
+}
+
+/// One store for both: values of the two devices must be the same to f32's tolerance, and bf16 must point the same way.
+#[test]
+fn cuda_equals_the_cpu() {
+    let folder = tempfile::tempdir().unwrap();
+    fixture::random_checkpoint(folder.path(), MIDDLE, 64);
+    let checkpoint = Checkpoint::locate(folder.path().to_str().unwrap()).unwrap();
+    let n = 19;
+    let pixels: Vec<f32> = (0..n as u64 * 3 * 32 * 32).map(|i| fixture::uniform(i) * 4.0).collect();
+    let wanted = load(folder.path(), 8).unwrap().encode_pixels(&pixels, n, Threads::All).unwrap();
+    let encode = |precision| {
+        let encoder = on_cuda("cuda_equals_the_cpu", &checkpoint, precision, 8)?;
+        assert!(!encoder.backend().is_cpu(), "{}", encoder.backend());
+        Some(encoder.encode_pixels(&pixels, n, Threads::All).unwrap())
+    };
+    let Some(single) = encode(Precision::F32) else { return };
+    let error = relative_error(&single, &wanted);
+    assert!(error < 1e-4, "{error}");
+    let Some(half) = encode(Precision::Bf16) else { return };
+    for (found, wanted) in half.chunks(64).zip(wanted.chunks(64)) {
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let cosine = dot(found, wanted) / (dot(found, found) * dot(wanted, wanted)).sqrt();
+        assert!(cosine > 0.999, "{cosine}");
+    }
+    assert_ne!(half, single);
 }
