@@ -163,7 +163,7 @@ fn cuda_equals_the_cpu() {
     let folder = tempfile::tempdir().unwrap();
     fixture::random_checkpoint(folder.path(), MIDDLE, 64);
     let checkpoint = Checkpoint::locate(folder.path().to_str().unwrap()).unwrap();
-    let n = 19;
+    let n = 7;
     let pixels: Vec<f32> = (0..n as u64 * 3 * 32 * 32).map(|i| fixture::uniform(i) * 4.0).collect();
     let wanted = load(folder.path(), 8).unwrap().encode_pixels(&pixels, n, Threads::All).unwrap();
     let encode = |precision| {
