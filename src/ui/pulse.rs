@@ -1,4 +1,5 @@
-//! Tells at regular times how far a run is and how busy the machine, beside what happens to be reported.
+//! Tells at regular times how far a run is and how busy the machine, beside what happens to be reported. It must hear of an event before
+//! others do: then nothing follows the last one.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ struct State {
     /// When the first stage was planned.
     since: Instant,
     stages: Vec<Counted>,
+    is_over: bool,
 }
 
 struct Counted {
@@ -34,7 +36,7 @@ impl Pulse {
     /// Of a run that begins now.
     pub fn new() -> Pulse {
         let now = Instant::now();
-        Pulse { begin: now, state: Mutex::new(State { since: now, stages: Vec::new() }) }
+        Pulse { begin: now, state: Mutex::new(State { since: now, stages: Vec::new(), is_over: false }) }
     }
 
     /// Does the work, and hands an event to `tell` every `period` meanwhile.
@@ -44,7 +46,7 @@ impl Pulse {
             while !done.load(Ordering::Relaxed) {
                 if last.elapsed() >= period {
                     last = Instant::now();
-                    tell(&self.event(&mut usage));
+                    self.beat(&mut usage, &tell);
                 }
                 std::thread::sleep(LOOK.min(period));
             }
@@ -52,8 +54,12 @@ impl Pulse {
         beside(beat, work)
     }
 
-    fn event(&self, usage: &mut Usage) -> Event {
+    /// Tells it while nothing else can be counted, so that nothing is told of a run that has ended.
+    fn beat(&self, usage: &mut Usage, tell: &impl Fn(&Event)) {
         let state = self.state.lock().expect("no holder panics");
+        if state.is_over {
+            return;
+        }
         let elapsed = state.since.elapsed().as_secs_f64().max(1e-3);
         let progress = |counted: &Counted| {
             let rate = counted.done as f64 / elapsed;
@@ -69,8 +75,7 @@ impl Pulse {
         };
         let stages = state.stages.iter().map(progress).collect();
         let seconds = self.begin.elapsed().as_secs_f64();
-        drop(state);
-        Event::Progress { seconds, stages, cpu: usage.cpu(), gpus: usage.gpus() }
+        tell(&Event::Progress { seconds, stages, cpu: usage.cpu(), gpus: usage.gpus() });
     }
 }
 
@@ -94,6 +99,7 @@ impl Reporter for Pulse {
                     counted.failed += usize::from(failure.is_some());
                 }
             }
+            Event::Finished { .. } => state.is_over = true,
             _ => {}
         }
     }
