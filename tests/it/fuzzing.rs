@@ -132,7 +132,9 @@ macro_rules! replays {
     };
 }
 
-replays! { config manifest table shard clips index digests protocol npy }
+replays! {
+    config manifest table shard clips index digests protocol npy model preprocessing weights weights_index tokenizer
+}
 
 /// Writes the part of the corpus that is made by the program itself: again after a change of a format, with `--run-ignored only`.
 #[test]
@@ -196,4 +198,43 @@ fn the_corpus_is_written() {
     }
     put("protocol/said", &said);
     put("protocol/settings", settings.to_text().as_bytes());
+
+    let (config, weights) = small_checkpoint();
+    put("model/small", config.as_bytes());
+    put("model/pictures_only", config.replace("\"clip\"", "\"clip_vision_model\"").as_bytes());
+    put("weights/small", &weights);
+    let fixture = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures");
+        std::fs::read_to_string(folder.join(name)).unwrap()
+    };
+    put("preprocessing/small", fixture("pair-quick-gelu/preprocessor_config.json").replace("24", "4").as_bytes());
+    put(
+        "preprocessing/old",
+        br#"{"size": 4, "crop_size": 4, "resample": 1, "feature_extractor_type": "CLIPFeatureExtractor"}"#,
+    );
+    put("tokenizer/small", fixture("pair-quick-gelu/tokenizer.json").as_bytes());
+    put("tokenizer/legacy", fixture("pair-gelu-legacy/tokenizer.json").as_bytes());
+    put("weights_index/small", br#"{"metadata": {}, "weight_map": {"logit_scale": "part.safetensors"}}"#);
+}
+
+/// `config.json` and `model.safetensors` of a CLIP of a few thousand weights that fits the tokenizer of the fixtures.
+fn small_checkpoint() -> (String, Vec<u8>) {
+    let stack = r#""hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2"#;
+    let config = format!(
+        r#"{{"model_type": "clip", "projection_dim": 2, "vision_config": {{{stack}, "image_size": 4, "patch_size": 2}},
+            "text_config": {{{stack}, "vocab_size": 159, "max_position_embeddings": 8, "eos_token_id": 1}}}}"#
+    );
+    let mut shapes = clip::weights::of_image(&clip::VisionConfig::parse(&config).unwrap());
+    shapes.extend(clip::weights::of_text(&clip::TextConfig::parse(&config).unwrap().unwrap()));
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, shape) in shapes {
+        let start = data.len();
+        for i in 0..shape.iter().product::<usize>() {
+            data.extend((0.01 * (i % 7) as f32).to_le_bytes());
+        }
+        let info = serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": [start, data.len()] });
+        header.insert(name, info);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    (config, [&(header.len() as u64).to_le_bytes(), &header[..], &data].concat())
 }

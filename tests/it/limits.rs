@@ -65,6 +65,27 @@ fn a_bomb_costs_its_own_values_at_once_and_is_not_tried_again() {
     assert_eq!(lab.shards(), clean.shards());
 }
 
+/// A decoder that is refused memory says so, and its process lives on.
+#[test]
+fn a_picture_that_needs_more_memory_than_there_may_be_is_too_large() {
+    let lab = Lab::new();
+    let clip = lab.clip("tram", 1, "mp4");
+    let made = std::process::Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", "color=s=14000x14000:r=1:d=1", "-c:v", "mjpeg"])
+        .arg(&clip)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let args = ["run", "extract-frames", "--json", "--set", "run.worker_memory=512"];
+    let said = lab.pipeline(&args).ended(4);
+    let failures: serde_json::Value =
+        serde_json::from_str(&lab.pipeline(&["failures", "--json"]).ended(0).stdout).unwrap();
+    let [failure] = &failures.as_array().unwrap()[..] else { panic!("{failures}") };
+    assert_eq!((&failure["id"], &failure["cause"]), (&id("tram", 1).into(), &"too-large".into()), "{failure}");
+    assert!(failure["message"].as_str().unwrap().contains("more memory"), "{failure}");
+    assert!(!said.stdout.contains("was replaced"), "{}", said.stdout);
+}
+
 /// The runner's clock is not the only one: where nobody looks, the system ends a worker that has used its processor time.
 #[test]
 fn a_worker_that_computes_for_ever_is_ended_by_the_system() {

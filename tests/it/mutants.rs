@@ -8,7 +8,7 @@
 //! * the good files have the bytes that they have alone;
 //! * each mutant equals what the ffmpeg command makes of it, picture by picture and row by row, or failed with a class, never `internal`.
 //!
-//! About 150 mutants; with `PIPELINE_LONG=1` more than 2,000:
+//! About 150 mutants; with `PIPELINE_LONG=1` more than 2,000, and with `PIPELINE_MUTANTS_SEED=N` other ones:
 //!
 //! ```text
 //! PIPELINE_LONG=1 cargo nextest run --locked --workspace --no-capture -E 'package(pipeline) & test(mutants::)'
@@ -111,9 +111,17 @@ fn every_mutant_is_what_the_command_makes_of_it_or_fails_with_a_class() {
     assert!(score.faults.is_empty(), "{}", score.faults.join("\n"));
 }
 
+/// What the mutants are drawn from.
+fn seed() -> u64 {
+    match std::env::var("PIPELINE_MUTANTS_SEED") {
+        Ok(text) => text.parse().expect("PIPELINE_MUTANTS_SEED is a number"),
+        Err(_) => 20_260_801,
+    }
+}
+
 /// Every mutant with its kind and its source, in an order that mixes them.
 fn mutants(sources: &[Source], made: usize, extent: &Extent) -> Vec<(Kind, usize, Vec<u8>)> {
-    let mut chance = Chance::new(20_260_801);
+    let mut chance = Chance::new(seed());
     let mut mutants = Vec::new();
     for (i, source) in sources.iter().enumerate().take(made) {
         let cut = mutate::cut_at_every_box(source);

@@ -13,6 +13,9 @@ use crate::resize::{Axis, Filter, Resizer, premultiply, unpremultiply};
 const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
 const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
+/// Longest side in pixels that a picture is resized to.
+const MAX_SIDE: usize = 1 << 16;
+
 /// The order of the steps. They differ in the crop when the margin is odd, and for pictures with transparency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -151,6 +154,13 @@ impl Keys {
             Some(Size::Number(side) | Size::Shortest { shortest_edge: side }) => (side, side),
             Some(Size::Exact { height, width }) => (height, width),
         };
+        let resized = match resize {
+            Resize::ShortestEdge(edge) => [edge, edge],
+            Resize::Exact(height, width) => [height, width],
+        };
+        if let Some(side) = resized.into_iter().chain([crop.0, crop.1]).find(|side| *side == 0 || *side > MAX_SIDE) {
+            return Err(format!("a side of {side} pixels in size or crop_size is outside of 1..={MAX_SIDE}"));
+        }
         let crop = self.do_center_crop.unwrap_or(true).then_some(crop);
         let code = self.resample.unwrap_or(3);
         let filter = Filter::from_pillow(code)

@@ -59,6 +59,10 @@ pub fn select(timeline: &Timeline, spec: &FrameSpec) -> Result<Vec<Pick>, Error>
             }
             continue;
         }
+        // The filter begins with the first frame that has a time.
+        if next.is_none() && frame.pts == i64::MIN {
+            continue;
+        }
         let due = match frames.get(i + 1) {
             Some(following) => ticks(following.pts),
             None => ticks(rescale(clock, tb_den, tb_num * MICROSECONDS)),

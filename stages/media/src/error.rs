@@ -60,6 +60,9 @@ pub enum MediaError {
         /// The limit.
         limit: u64,
     },
+    /// The system gave no more memory: the process has a limit, or the file asks for absurdly much.
+    #[error("decoding it takes more memory than the process may have")]
+    OutOfMemory,
     /// A defect of this program or of a library under it.
     #[error("internal error in {at}: {detail}")]
     Internal {
@@ -89,7 +92,7 @@ impl Classify for MediaError {
             MediaError::NoVideoStream | MediaError::NoAudioStream => Cause::NoStream,
             MediaError::Unsupported { .. } | MediaError::Encrypted => Cause::Unsupported,
             MediaError::Empty { .. } => Cause::TooShort,
-            MediaError::TooLarge { .. } => Cause::TooLarge,
+            MediaError::TooLarge { .. } | MediaError::OutOfMemory => Cause::TooLarge,
             MediaError::Internal { .. } => Cause::Internal,
         }
     }

@@ -111,6 +111,9 @@ pub(crate) fn listed_beyond_end(input: &mut Input, index: usize, len: u64) -> Op
     first.map(|first| Listed { count, total, first })
 }
 
+/// What libav says where an allocation failed. It is no damage to be passed over: with more memory the file would give something else.
+pub(crate) const NO_MEMORY: ffmpeg::Error = ffmpeg::Error::Other { errno: ffmpeg::error::ENOMEM };
+
 /// What libav says of an error code.
 pub(crate) fn message(code: i32) -> String {
     ffmpeg::Error::from(code).to_string()
@@ -119,6 +122,7 @@ pub(crate) fn message(code: i32) -> String {
 /// The error of opening a container, the system's own errors set aside.
 pub(crate) fn container_error(error: ffmpeg::Error) -> MediaError {
     match error {
+        NO_MEMORY => MediaError::OutOfMemory,
         ffmpeg::Error::InvalidData | ffmpeg::Error::Eof => {
             MediaError::NotMedia { detail: "no container format recognises its bytes".to_owned() }
         }

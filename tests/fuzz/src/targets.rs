@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use clip::{Checkpoint, DeviceChoice, TextConfig, TextEncoder, Tokenizer};
+use contract::Picture;
+use encode_clip::{Encoder, Preprocess};
 use pipeline::config::{Config, Overrides};
 use pipeline::exchange::import::{Orientation, Request, import};
 use pipeline::exchange::npy::Npy;
@@ -18,7 +21,7 @@ use shard::per_clip::PerClip;
 pub(crate) type Target = (&'static str, fn(&mut Desk, &[u8]));
 
 /// Every target.
-pub(crate) const TARGETS: [Target; 9] = [
+pub(crate) const TARGETS: [Target; 14] = [
     ("config", config),
     ("manifest", manifest),
     ("table", table),
@@ -28,6 +31,11 @@ pub(crate) const TARGETS: [Target; 9] = [
     ("digests", digests),
     ("protocol", protocol),
     ("npy", npy),
+    ("model", model),
+    ("preprocessing", preprocessing),
+    ("weights", weights),
+    ("weights_index", weights_index),
+    ("tokenizer", tokenizer),
 ];
 
 /// A folder to put files in.
@@ -157,5 +165,78 @@ fn npy(desk: &mut Desk, bytes: &[u8]) {
         let work = WorkDir::new(desk.folder.join("work"));
         // No item of the data set is in it, so that it is read and nothing is written.
         let _ = import(&Config::default(), &[], &work, &request, &|_| ());
+    }
+}
+
+/// The files of a small checkpoint, as the tests write them into the corpus.
+const CHECKPOINT: [(&str, &[u8]); 4] = [
+    ("config.json", include_bytes!("../corpus/model/small")),
+    ("preprocessor_config.json", include_bytes!("../corpus/preprocessing/small")),
+    ("model.safetensors", include_bytes!("../corpus/weights/small")),
+    ("tokenizer.json", include_bytes!("../corpus/tokenizer/small")),
+];
+
+/// The small checkpoint with other bytes in one of its files, found as a run finds it.
+fn checkpoint(desk: &Desk, changed: &str, bytes: &[u8]) -> Option<Checkpoint> {
+    for (name, good) in CHECKPOINT {
+        desk.put(&format!("checkpoint/{name}"), if name == changed { bytes } else { good });
+    }
+    Checkpoint::locate(&desk.folder.join("checkpoint").display().to_string()).ok()
+}
+
+/// `config.json` of a checkpoint.
+fn model(desk: &mut Desk, bytes: &[u8]) {
+    if let Some(checkpoint) = checkpoint(desk, "config.json", bytes) {
+        let _ = (checkpoint.describe(), checkpoint.describe_text(), checkpoint.check_text());
+        load(&checkpoint);
+    }
+}
+
+/// `preprocessor_config.json`, and pictures prepared as it says.
+fn preprocessing(desk: &mut Desk, bytes: &[u8]) {
+    let Some(checkpoint) = checkpoint(desk, "preprocessor_config.json", bytes) else { return };
+    for order in [encode_clip::Order::Hf, encode_clip::Order::OpenAi] {
+        if let Ok(mut preprocess) = Preprocess::new(&checkpoint, order) {
+            for (width, height) in [(7, 5), (1, 9)] {
+                let picture = Picture { width, height, rgb: vec![99; width * height * 3] };
+                let _ = preprocess.crop(&picture);
+            }
+        }
+    }
+}
+
+/// The tensors of a checkpoint.
+fn weights(desk: &mut Desk, bytes: &[u8]) {
+    if let Some(checkpoint) = checkpoint(desk, "model.safetensors", bytes) {
+        load(&checkpoint);
+    }
+}
+
+/// Both towers, as a run loads them.
+fn load(checkpoint: &Checkpoint) {
+    if let Ok(spec) = encode_clip::Params::default().resolve() {
+        let _ = Encoder::load(checkpoint, &spec, DeviceChoice::Cpu, 1);
+    }
+    let _ = TextEncoder::load(checkpoint, DeviceChoice::Cpu);
+}
+
+/// Which files hold the tensors.
+fn weights_index(desk: &mut Desk, bytes: &[u8]) {
+    for (name, good) in CHECKPOINT {
+        let name = if name == "model.safetensors" { "part.safetensors" } else { name };
+        desk.put(&format!("in-parts/{name}"), good);
+    }
+    desk.put("in-parts/model.safetensors.index.json", bytes);
+    if let Ok(checkpoint) = Checkpoint::locate(&desk.folder.join("in-parts").display().to_string()) {
+        load(&checkpoint);
+    }
+}
+
+/// `tokenizer.json`, and a prompt through it.
+fn tokenizer(desk: &mut Desk, bytes: &[u8]) {
+    let path = desk.put("tokenizer.json", bytes);
+    let config = std::str::from_utf8(CHECKPOINT[0].1).ok().and_then(|text| TextConfig::parse(text).ok().flatten());
+    if let Ok(tokenizer) = Tokenizer::load(&path, &config.expect("the small checkpoint has a text tower")) {
+        let _ = (tokenizer.encode("a photo of a tram, 1990"), tokenizer.encode("\u{1f68b}\0<|endoftext|> x"));
     }
 }

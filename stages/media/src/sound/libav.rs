@@ -15,7 +15,7 @@ use ffmpeg_next::format::stream::StreamMut;
 use ffmpeg_next::{self as ffmpeg, Packet, Stream, decoder, ffi, frame};
 
 use super::{Heard, Samples};
-use crate::libav::listed_beyond_end;
+use crate::libav::{NO_MEMORY, listed_beyond_end};
 use crate::{Damage, MediaError, MediaFile, statement};
 
 pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
@@ -37,6 +37,7 @@ pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
         match packet.read(&mut input) {
             Ok(()) if packet.stream() == index => {}
             Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => continue,
+            Err(NO_MEMORY) => return Err(MediaError::OutOfMemory),
             Err(error) => {
                 system.check()?;
                 break error;
@@ -44,7 +45,7 @@ pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
         }
         match decoder.send_packet(&packet) {
             Ok(()) => heard.take(&mut decoder)?,
-            Err(error) => heard.fail(error),
+            Err(error) => heard.fail(error)?,
         }
         heard.judge(&packet, bare);
     };
@@ -95,9 +96,13 @@ impl Decoded {
         }
     }
 
-    fn fail(&mut self, error: ffmpeg::Error) {
+    fn fail(&mut self, error: ffmpeg::Error) -> Result<(), MediaError> {
+        if error == NO_MEMORY {
+            return Err(MediaError::OutOfMemory);
+        }
         self.failure = Some(error);
         self.failed_here = true;
+        Ok(())
     }
 
     /// Samples per channel so far.
@@ -155,10 +160,7 @@ impl Decoded {
             match decoder.receive_frame(&mut frame) {
                 Ok(()) => self.append(&frame)?,
                 Err(ffmpeg::Error::Eof | ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => return Ok(()),
-                Err(error) => {
-                    self.fail(error);
-                    return Ok(());
-                }
+                Err(error) => return self.fail(error),
             }
         }
     }
@@ -212,7 +214,8 @@ fn unopened(error: ffmpeg::Error) -> MediaError {
     match error {
         ffmpeg::Error::PatchWelcome => MediaError::Unsupported { what: "a rare variant of its format".into() },
         ffmpeg::Error::InvalidData => MediaError::NotMedia { detail: "no demuxer recognises its bytes".into() },
-        // What libav says of absurd headers: "cannot allocate memory", "invalid argument", "end of file".
+        NO_MEMORY => MediaError::OutOfMemory,
+        // What libav says of absurd headers: "invalid argument", "end of file".
         error => MediaError::NotMedia { detail: format!("its header makes no sense ({error})") },
     }
 }
@@ -267,6 +270,7 @@ fn open_decoder(stream: &Stream<'_>) -> Result<decoder::Audio, MediaError> {
     // Without it the decoder could not convert the durations that it has to cut off.
     decoder.set_packet_time_base(stream.time_base());
     decoder.audio().map_err(|error| match error {
+        NO_MEMORY => MediaError::OutOfMemory,
         ffmpeg::Error::PatchWelcome => what(),
         error => MediaError::Corrupt { detail: format!("the decoder of the sound does not start: {error}") },
     })

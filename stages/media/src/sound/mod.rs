@@ -9,6 +9,7 @@
 //! | content | decoder |
 //! |---|---|
 //! | WAV (`RIFF`), FLAC, Ogg Vorbis, AIFF, CAF | `symphonia`: safe Rust, no libav involved |
+//! | WAV whose block length is not that of its samples | `libav`: the command loses the end of each of its packets then |
 //! | big-endian WAV (`RIFX`) | `rifx`: ffmpeg refuses most of them and misreads the rest, symphonia knows none |
 //! | all else: MP3, MP4, Matroska, AAC, Opus, RF64 … | `libav` |
 //!

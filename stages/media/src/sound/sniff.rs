@@ -19,7 +19,7 @@ pub(super) enum Content {
 pub(super) fn content(head: &[u8]) -> Content {
     let at = |offset: usize, bytes: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
     if at(0, b"RIFF") && at(8, b"WAVE") {
-        return if is_padded(head) == Some(true) { Content::PaddedWav } else { Content::Symphonia };
+        return wav(head).unwrap_or(Content::Symphonia);
     }
     if at(0, b"RIFX") && at(8, b"WAVE") {
         return Content::Rifx;
@@ -30,8 +30,8 @@ pub(super) fn content(head: &[u8]) -> Content {
     if aiff || vorbis || at(0, b"fLaC") || at(0, b"caff") { Content::Symphonia } else { Content::Other }
 }
 
-/// Whether the format of a WAV file says 24 bits of integer in four bytes; `None` where there is no telling.
-fn is_padded(head: &[u8]) -> Option<bool> {
+/// What the format of a WAV file says; `None` where there is no telling.
+fn wav(head: &[u8]) -> Option<Content> {
     let u16_at = |at: usize| head.get(at..at + 2).map(|b| u16::from_le_bytes([b[0], b[1]]));
     let mut at = 12;
     while head.get(at..at + 4)? != b"fmt " {
@@ -40,10 +40,22 @@ fn is_padded(head: &[u8]) -> Option<bool> {
         at += 8 + size + size % 2;
     }
     let (tag, channels, align, bits) = (u16_at(at + 8)?, u16_at(at + 10)?, u16_at(at + 20)?, u16_at(at + 22)?);
-    let bits = match tag {
-        1 => bits,
-        0xfffe => u16_at(at + 26)?,
-        _ => return Some(false),
+    let valid = match tag {
+        EXTENSIBLE => u16_at(at + 26)?,
+        _ => bits,
     };
-    Some(bits == 24 && u32::from(align) == 4 * u32::from(channels))
+    let (align, channels) = (u32::from(align), u32::from(channels));
+    if matches!(tag, INTEGER | EXTENSIBLE) && valid == 24 && align == 4 * channels {
+        return Some(Content::PaddedWav);
+    }
+    // Where the length of one moment of all channels is not what channels and bits make of it, the command reads in steps of that length and
+    // drops what is no whole moment at the end of each of its packets.
+    let plain = matches!(tag, INTEGER | FLOAT | EXTENSIBLE);
+    let whole = align == channels * u32::from(bits).div_ceil(8);
+    Some(if plain && !whole { Content::Other } else { Content::Symphonia })
 }
+
+/// Tags of the format of a WAV file.
+const INTEGER: u16 = 1;
+const FLOAT: u16 = 3;
+const EXTENSIBLE: u16 = 0xfffe;

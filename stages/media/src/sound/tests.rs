@@ -54,6 +54,12 @@ fn content_is_told_by_its_bytes() {
     let mut padded = wav(false, 1, 1, 4, &[0; 8]);
     padded[46] = 24;
     assert_eq!(content(&padded), Content::PaddedWav);
+    // Two channels of 16 bits in moments of 5 bytes.
+    let mut odd = wav(false, 1, 2, 2, &[0; 8]);
+    assert_eq!(content(&odd), Content::Symphonia);
+    let align = odd.windows(4).position(|w| w == b"fmt ").unwrap() + 20;
+    odd[align] = 5;
+    assert_eq!(content(&odd), Content::Other);
 }
 
 /// Values by the definition: integers over 2^(bits-1), floats as they are, in either order of bytes.

@@ -33,7 +33,8 @@ pub(crate) struct Clock {
     /// Microseconds added to every time.
     offset: i64,
     wrap_done: bool,
-    last_dts: Option<i64>,
+    /// The last decoding time of the file. The command begins with zero: a file whose first time is far from its start is moved.
+    last_dts: i64,
     started: bool,
     /// Estimates of the current and the next decoding and presentation times, in microseconds.
     dts: Option<i64>,
@@ -48,7 +49,7 @@ impl Clock {
             facts: facts.clone(),
             offset: -facts.start_time.unwrap_or(0),
             wrap_done: false,
-            last_dts: None,
+            last_dts: 0,
             started: false,
             dts: None,
             next_dts: None,
@@ -73,8 +74,8 @@ impl Clock {
         dts = dts.map(|t| t.saturating_add(shift));
 
         let at = dts.map(|t| self.micros(t));
-        if let (Some(at), true, None, Some(last)) = (at, self.facts.discontinuous, self.next_dts, self.last_dts) {
-            let delta = at.saturating_sub(last);
+        if let (Some(at), true, None) = (at, self.facts.discontinuous, self.next_dts) {
+            let delta = at.saturating_sub(self.last_dts);
             if delta.saturating_abs() > JUMP {
                 (pts, dts) = self.move_by(delta, pts, dts);
             }
@@ -93,7 +94,7 @@ impl Clock {
             }
         }
         if let Some(t) = dts {
-            self.last_dts = Some(self.micros(t));
+            self.last_dts = self.micros(t);
         }
         (pts, dts)
     }
@@ -229,6 +230,13 @@ pub(crate) mod tests {
         let jumped = 130_500 + 20 * 90_000;
         assert_eq!(feed(&mut clock, jumped, Some(jumped)), (Some(3600), Some(3600)));
         assert_eq!(feed(&mut clock, jumped + 3600, Some(jumped + 3600)), (Some(7200), Some(7200)));
+    }
+
+    #[test]
+    fn an_mpeg_stream_that_begins_far_from_its_start_is_moved() {
+        let mut clock = Clock::new(&facts(true));
+        let late = 130_500 + 11 * 90_000;
+        assert_eq!(feed(&mut clock, 130_500, Some(late)), (Some(-11 * 90_000), Some(0)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ffmpeg_next::{self as ffmpeg, Packet, ffi};
 
 use crate::damage::Damage;
 use crate::file::Failure;
-use crate::libav::{container_error, listed_beyond_end, open_input};
+use crate::libav::{NO_MEMORY, container_error, listed_beyond_end, open_input};
 use crate::{MediaError, MediaFile, statement};
 
 use super::clock::{MICRO, rescale};
@@ -91,6 +91,9 @@ impl Container {
                 // Like the command: what the demuxer cannot read any more is the end, unless the system failed.
                 Err(error) => {
                     self.failure.check()?;
+                    if error == NO_MEMORY {
+                        return Err(MediaError::OutOfMemory);
+                    }
                     self.ended = Some(error).filter(|error| *error != ffmpeg::Error::Eof);
                     return Ok(None);
                 }
@@ -124,6 +127,16 @@ impl Container {
             let detail = format!("the container cannot be read any further: {error}");
             Damage { missing: true, micros: end, byte: None, detail }
         })
+    }
+
+    /// How many fields longer than one the picture of the last packet is shown, as the parser of the stream says, if it has one.
+    #[expect(unsafe_code, reason = "the binding does not show the parser")]
+    fn repeated(&self) -> Option<i32> {
+        // SAFETY: the stream lives as long as `input`; its parser, where there is one, as well.
+        unsafe {
+            let stream = *(*self.input.as_ptr()).streams.add(self.index);
+            ffi::av_stream_get_parser(stream).as_ref().map(|parser| parser.repeat_pict)
+        }
     }
 
     /// Codec parameters of the chosen stream.
@@ -183,6 +196,12 @@ fn facts(input: &Input, index: usize) -> Result<Facts, MediaError> {
         if encrypted || par.codec_tag == u32::from_le_bytes(*b"encv") {
             return Err(MediaError::Encrypted);
         }
+        let pixel = raw.sample_aspect_ratio;
+        if pixel.den != 0 && (i64::from(pixel.num) * i64::from(pixel.den)) < 0 {
+            // The command's filters take no such picture, so it gives none.
+            let detail = format!("its pixels are {} wide where they are {} high", pixel.num, pixel.den);
+            return Err(MediaError::Corrupt { detail });
+        }
         let matrix = side(ffi::AVPacketSideDataType::AV_PKT_DATA_DISPLAYMATRIX, &raw mut size);
         Facts {
             streams: context.nb_streams as usize,
@@ -224,6 +243,8 @@ pub(crate) fn check_size(width: u64, height: u64) -> Result<(), MediaError> {
 pub(crate) struct Packets {
     file: MediaFile,
     pub(super) kept: Option<Vec<Packet>>,
+    /// Of each packet: how many fields longer than one its picture is shown, as the container's parser says, if it has one.
+    repeated: Vec<Option<i32>>,
 }
 
 /// Compressed bytes that are kept between the passes, so that an ordinary clip is read from disk once.
@@ -236,10 +257,11 @@ impl Packets {
         container: &mut Container,
         mut look: impl FnMut(&Packet) -> Result<(), MediaError>,
     ) -> Result<Self, MediaError> {
-        let mut kept = Some(Vec::new());
+        let (mut kept, mut repeated) = (Some(Vec::new()), Vec::new());
         let mut bytes = 0;
         while let Some(packet) = container.next_packet()? {
             look(&packet)?;
+            repeated.push(container.repeated());
             bytes += packet.size();
             if bytes > KEEP {
                 kept = None;
@@ -248,7 +270,12 @@ impl Packets {
                 kept.push(packet);
             }
         }
-        Ok(Packets { file: file.clone(), kept })
+        Ok(Packets { file: file.clone(), kept, repeated })
+    }
+
+    /// As [`Container::repeated`], of the `i`-th packet or the last one before it.
+    pub(crate) fn repeated(&self, i: usize) -> Option<i32> {
+        self.repeated.get(i).or(self.repeated.last()).copied().flatten()
     }
 
     /// Calls `each` with the packets in file order until it says that it has had enough.

@@ -6,7 +6,7 @@ use ffmpeg_next::{ffi, frame};
 use super::container::check_size;
 use super::orient::Orientation;
 use crate::MediaError;
-use crate::libav::message;
+use crate::libav::{NO_MEMORY, message};
 
 /// What the command builds its filters for. When it changes, the filters are built anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,15 @@ fn allocate(format: i32, (width, height): (usize, usize), like: &frame::Video) -
         (*raw).height = height as i32;
         ffi::av_frame_get_buffer(raw, 0)
     };
-    if code < 0 { Err(MediaError::Internal { at: "av_frame_get_buffer", detail: message(code) }) } else { Ok(frame) }
+    if code < 0 { Err(failed("av_frame_get_buffer", code)) } else { Ok(frame) }
+}
+
+/// The error of a call that should not fail.
+fn failed(at: &'static str, code: i32) -> MediaError {
+    match ffmpeg_next::Error::from(code) {
+        NO_MEMORY => MediaError::OutOfMemory,
+        _ => MediaError::Internal { at, detail: message(code) },
+    }
 }
 
 /// The rows of an RGB frame without padding.
@@ -197,7 +205,7 @@ impl Scaler {
             let source = &*frame.as_ptr();
             let scaler = Scaler(ffi::sws_alloc_context());
             if scaler.0.is_null() {
-                return Err(MediaError::Internal { at: "sws_alloc_context", detail: "out of memory".to_owned() });
+                return Err(MediaError::OutOfMemory);
             }
             let middle = if source.format == ffi::AVPixelFormat::AV_PIX_FMT_YUV420P as i32 { 128 } else { -513 };
             for (name, value) in [
@@ -214,6 +222,9 @@ impl Scaler {
                 ffi::av_opt_set_int(scaler.0.cast(), name.as_ptr(), value, 0);
             }
             let code = ffi::sws_init_context(scaler.0, std::ptr::null_mut(), std::ptr::null_mut());
+            if ffmpeg_next::Error::from(code) == NO_MEMORY {
+                return Err(MediaError::OutOfMemory);
+            }
             if code < 0 {
                 let name = descriptor(source.format)
                     .map_or_else(String::new, |d| std::ffi::CStr::from_ptr(d.name).to_string_lossy().into_owned());
@@ -250,7 +261,7 @@ impl Scaler {
             ffi::sws_scale_frame(self.0, out.as_mut_ptr(), source)
         };
         if code < 0 {
-            return Err(MediaError::Internal { at: "sws_scale_frame", detail: message(code) });
+            return Err(failed("sws_scale_frame", code));
         }
         Ok(())
     }

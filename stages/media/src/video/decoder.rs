@@ -4,7 +4,7 @@ use ffmpeg_next::{self as ffmpeg, Packet, ffi, frame};
 
 use super::container::Container;
 use crate::MediaError;
-use crate::libav::message;
+use crate::libav::{NO_MEMORY, message};
 
 /// An opened decoder.
 pub(crate) struct Decoder {
@@ -48,6 +48,7 @@ impl Decoder {
             }
         }
         let inner = context.decoder().open_as(codec).map_err(|e| match e {
+            NO_MEMORY => MediaError::OutOfMemory,
             ffmpeg::Error::PatchWelcome | ffmpeg::Error::DecoderNotFound => {
                 MediaError::Unsupported { what: codec_name(facts.codec) }
             }
@@ -105,12 +106,20 @@ impl Decoder {
         unsafe { (*self.inner.as_ptr()).has_b_frames }
     }
 
-    /// The length of a frame in microseconds by the stream's own rate; 0 if it has none.
+    /// The length of a picture in microseconds by the stream's own rate; 0 if it has none. `repeated`: how many fields longer than one the
+    /// container's parser says it is shown, where there is a parser.
     #[expect(unsafe_code, reason = "the binding hides an unset rate")]
-    pub(crate) fn frame_micros(&self) -> i64 {
+    pub(crate) fn frame_micros(&self, repeated: Option<i32>) -> i64 {
         // SAFETY: the context lives as long as `self`.
-        let rate = unsafe { (*self.inner.as_ptr()).framerate };
-        if rate.num <= 0 || rate.den <= 0 { 0 } else { 1_000_000 * i64::from(rate.den) / i64::from(rate.num) }
+        let (rate, fields) = unsafe {
+            let raw = &*self.inner.as_ptr();
+            (raw.framerate, raw.ticks_per_frame.max(1))
+        };
+        if rate.num <= 0 || rate.den <= 0 {
+            return 0;
+        }
+        let shown = i64::from(repeated.map_or(fields, |more| more.saturating_add(1)));
+        1_000_000 * i64::from(rate.den) * shown / i64::from(rate.num) / i64::from(fields)
     }
 }
 

@@ -14,6 +14,7 @@ use super::decoder::{Decoder, Step};
 use super::plan::{Action, plan};
 use super::predict::{Entry, Prediction};
 use super::role::Roles;
+use crate::libav::NO_MEMORY;
 use crate::{Damage, MediaError};
 
 /// A frame of the exact pass.
@@ -73,11 +74,14 @@ pub(crate) fn exact(
         begun: None,
         broken: Broken::default(),
         pending: Vec::new(),
+        repeated: None,
         each,
     };
-    let mut more = true;
+    let (mut more, mut number) = (true, 0);
     packets.replay(|packet| {
         let mut packet = packet.clone();
+        pass.repeated = packets.repeated(number);
+        number += 1;
         let (pts, dts) = pass.clock.correct(packet.pts(), packet.dts());
         packet.set_pts(pts);
         packet.set_dts(dts);
@@ -99,6 +103,8 @@ struct Exact<'a> {
     broken: Broken,
     /// Decoding times of the calls since the end, for frames that come out without a time.
     pending: Vec<Option<i64>>,
+    /// How much longer than one field the container's parser says that the picture of the last packet is shown.
+    repeated: Option<i32>,
     each: &'a mut dyn FnMut(Seen<'_>) -> Result<bool, MediaError>,
 }
 
@@ -117,7 +123,7 @@ impl Exact<'_> {
                 if first {
                     packet.set_dts(dts);
                     if let Err(code) = self.decoder.send(&packet) {
-                        self.fail(code, time);
+                        self.fail(code, time)?;
                         self.clock.finish(self.step(packet.duration()), true, None);
                         return Ok(true);
                     }
@@ -125,11 +131,11 @@ impl Exact<'_> {
                 match self.decoder.receive(&mut self.frame) {
                     Step::Frame => got = Some(duration(&self.frame)),
                     Step::Hungry | Step::End => {}
-                    Step::Error(code) => self.fail(code, time),
+                    Step::Error(code) => self.fail(code, time)?,
                 }
             }
             let step = self.step(packet.duration());
-            if got.is_some() && !self.show(None)? {
+            if got.is_some() && !self.show(None, step)? {
                 return Ok(false);
             }
             self.clock.finish(step, first || got.is_some(), got);
@@ -150,32 +156,39 @@ impl Exact<'_> {
                 Step::Frame => duration(&self.frame),
                 Step::Hungry | Step::End => return Ok(()),
                 Step::Error(code) => {
-                    self.fail(code, None);
+                    self.fail(code, None)?;
+                    self.clock.finish(self.step(0), true, None);
                     continue;
                 }
             };
-            let fallback = self.pending[0];
-            if !self.show(fallback)? {
+            let (fallback, step) = (self.pending[0], self.step(0));
+            if !self.show(fallback, step)? {
                 return Ok(());
             }
-            self.clock.finish(self.step(0), true, Some(got));
+            self.clock.finish(step, true, Some(got));
         }
     }
 
+    /// The length of a frame in microseconds, by its packet or else by the stream's rate.
     fn step(&self, packet_duration: i64) -> i64 {
-        if packet_duration > 0 { self.clock.micros(packet_duration) } else { self.decoder.frame_micros() }
+        if packet_duration == 0 { self.decoder.frame_micros(self.repeated) } else { self.clock.micros(packet_duration) }
     }
 
     /// A packet was not understood.
-    fn fail(&mut self, code: i32, time: Option<i64>) {
+    fn fail(&mut self, code: i32, time: Option<i64>) -> Result<(), MediaError> {
+        if ffmpeg_next::Error::from(code) == NO_MEMORY {
+            return Err(MediaError::OutOfMemory);
+        }
         self.broken.error = Some(code);
         if self.begun.is_some() {
             self.broken.lost += 1;
             self.broken.note(time.map(|t| self.clock.micros(t)));
         }
+        Ok(())
     }
 
-    fn show(&mut self, fallback: Option<i64>) -> Result<bool, MediaError> {
+    /// `step`: how long the frame is shown in microseconds where it does not say so itself.
+    fn show(&mut self, fallback: Option<i64>, step: i64) -> Result<bool, MediaError> {
         let mut time = self.frame.timestamp();
         if time.is_none() && fallback.is_some() {
             time = fallback;
@@ -183,7 +196,7 @@ impl Exact<'_> {
         }
         self.clock.shown(time);
         let own = duration(&self.frame);
-        let length = if own > 0 { own } else { self.clock.ticks(self.decoder.frame_micros()) };
+        let length = if own > 0 { own } else { self.clock.ticks(step) };
         let damaged = self.frame.is_corrupt() || self.frame.has_decode_errors();
         if damaged && self.begun.is_some_and(|begun| time.is_none_or(|t| t >= begun)) {
             self.broken.patched += 1;

@@ -1,10 +1,11 @@
 //! From packets to the frames that will come out, without decoding one.
 //!
 //! Predicting is possible for an ordinary file: every packet becomes one frame, shown at the packet's time. It is refused
-//! ([`predict`] gives `None`) where that may not hold: damage, missing or repeated times, jumps, a stream that does not begin
+//! ([`predict`] gives `None`) where that may not hold: damage, missing or repeated times, jumps and gaps, a stream that does not begin
 //! with a key frame. Then the stream is decoded once to see.
 
 use contract::{FrameTime, TimeBase, Timeline};
+use ffmpeg_next::ffi::AVCodecID;
 
 use super::clock::{Clock, MICRO, rescale};
 use super::container::Facts;
@@ -50,7 +51,10 @@ pub(crate) fn predict(facts: &Facts, entries: &[Entry]) -> Option<Prediction> {
     let mut shown = Vec::with_capacity(entries.len());
     for entry in entries {
         let pts = entry.pts?;
-        let plain = entry.size > 0 && !entry.corrupt && micros(pts.checked_sub(start)?).abs() <= LONGEST * 1_000_000;
+        let plain = entry.size > 0
+            && !entry.corrupt
+            && !entry.role.strange
+            && micros(pts.checked_sub(start)?).abs() <= LONGEST * 1_000_000;
         if !plain {
             return None;
         }
@@ -69,6 +73,9 @@ pub(crate) fn predict(facts: &Facts, entries: &[Entry]) -> Option<Prediction> {
     if shown.windows(2).any(|w| w[0].0 == w[1].0) {
         return None;
     }
+    if reorders(facts.codec) && !facts.format.split(',').any(|name| name == "mp4") && lacks_some(facts, &shown) {
+        return None;
+    }
     // The clock tells the shift; on plain packets it is the same for all.
     let mut clock = Clock::new(facts);
     let shift = clock.correct(Some(start), first.dts).0? - start;
@@ -81,6 +88,22 @@ pub(crate) fn predict(facts: &Facts, entries: &[Entry]) -> Option<Prediction> {
             restarts: Vec::new(),
         },
         times: shown.iter().map(|&(pts, _)| pts).collect(),
+    })
+}
+
+/// Whether pictures may be stored in another order than they are shown in. VP8, VP9 and AV1 show each as it comes.
+fn reorders(codec: AVCodecID) -> bool {
+    !matches!(codec, AVCodecID::AV_CODEC_ID_VP8 | AVCodecID::AV_CODEC_ID_VP9 | AVCodecID::AV_CODEC_ID_AV1)
+}
+
+/// Whether a picture is followed by none for longer than it is shown. Some may be lost, and then decoders show what is left in an order of their
+/// own: by the kind of a picture, or by numbers in it, never by its time. An MP4 has a table of all its pictures, where a gap is meant.
+fn lacks_some(facts: &Facts, shown: &[(i64, i64)]) -> bool {
+    // Containers with milliseconds round each time.
+    let slack = rescale(2_000, MICRO, facts.time_base);
+    shown.windows(2).any(|w| {
+        let (length, step) = (w[0].1, w[1].0.saturating_sub(w[0].0));
+        length > 0 && step > length.saturating_add(length / 2).saturating_add(slack)
     })
 }
 
@@ -175,6 +198,9 @@ mod tests {
         assert!(refused(false, |e| e[2].pts = e[1].pts));
         assert!(refused(false, |e| e[2].pts = Some(0)));
         assert!(refused(false, |e| e[2].pts = Some(i64::MAX)));
+        assert!(refused(false, |e| e[2].role.strange = true));
+        // A picture is missing between the last two.
+        assert!(refused(false, |e| e[1].pts = Some(130_500 + 6 * 3600)));
         assert!(!refused(false, |e| e[2].dts = None));
         assert!(refused(true, |e| e[2].dts = None));
         assert!(refused(true, |e| e[3].dts = Some(130_500 + 900_000)));

@@ -31,6 +31,8 @@ pub(crate) struct Role {
     pub(crate) layer: u8,
     /// Brings parameters (the size of pictures among them) that differ from those before, or may.
     pub(crate) renews: bool,
+    /// The syntax is known, and there is no picture in it: damage, or nothing to show.
+    pub(crate) strange: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl Roles {
             self.syntax = None;
         }
         let read = self.syntax.and_then(|syntax| self.read(syntax, data));
-        read.unwrap_or(Role { renews: key || renewed, ..Role::default() })
+        read.unwrap_or(Role { renews: key || renewed, strange: self.syntax.is_some(), ..Role::default() })
     }
 
     /// All up to the first unit that is part of a picture; parameter sets come before it.
@@ -219,14 +221,15 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_referred_to() {
         let unknown = |key, renewed| Role { renews: key || renewed, ..Role::default() };
+        let strange = Role { strange: true, ..unknown(true, false) };
         let next = |codec, extradata: &[u8], data: &[u8]| Roles::new(codec, extradata).next(data, true, false);
         let idr = packet(true, &[&[0x65, 1]]);
         assert_eq!(next(H264, &header(H264, true), &idr).start, Start::Closed);
         assert_eq!(next(AVCodecID::AV_CODEC_ID_VP9, &header(H264, true), &idr), unknown(true, false));
         assert_eq!(next(H264, &[1, 2], &idr), unknown(true, false), "a header that is too short");
-        assert_eq!(next(H264, &header(H264, true), &idr[..5]), unknown(true, false), "a unit that is too short");
-        assert_eq!(next(H264, &header(H264, true), &[]), unknown(true, false));
-        assert_eq!(next(H264, &[], &[0x65, 1]), unknown(true, false), "no start code");
+        assert_eq!(next(H264, &header(H264, true), &idr[..5]), strange, "a unit that is too short");
+        assert_eq!(next(H264, &header(H264, true), &[]), strange);
+        assert_eq!(next(H264, &[], &[0x65, 1]), strange, "no start code");
         let mut roles = Roles::new(H264, &header(H264, true));
         assert_eq!(roles.next(&idr, false, true), unknown(false, true), "a new header");
         assert_eq!(roles.next(&idr, false, false), unknown(false, false), "behind a new header");
