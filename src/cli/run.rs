@@ -109,7 +109,7 @@ pub(super) fn run_session(session: &Session, signals: &Signals, json: bool) -> R
         &human
     };
     let pulse = Pulse::new();
-    let reporter = Tee(vec![&pulse, screen, &record]);
+    let reporter = Tee::new(vec![&pulse, screen, &record]);
     reporter.report(&Event::Started {
         host: crate::store::publish::host(),
         pid: std::process::id(),

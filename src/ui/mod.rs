@@ -4,18 +4,35 @@ mod human;
 mod json;
 mod pulse;
 
+use std::sync::Mutex;
+
 use crate::events::{Event, Reporter};
 
 pub use human::Human;
 pub use json::JsonLines;
 pub use pulse::Pulse;
 
-/// Hands every event to several reporters.
-pub struct Tee<'a>(pub Vec<&'a dyn Reporter>);
+/// Hands every event of a run to several reporters, in one order. The end of the run is the last one, whatever other threads still had to say.
+pub struct Tee<'a> {
+    reporters: Vec<&'a dyn Reporter>,
+    is_over: Mutex<bool>,
+}
+
+impl<'a> Tee<'a> {
+    /// Events go to these.
+    pub fn new(reporters: Vec<&'a dyn Reporter>) -> Self {
+        Tee { reporters, is_over: Mutex::new(false) }
+    }
+}
 
 impl Reporter for Tee<'_> {
     fn report(&self, event: &Event) {
-        for reporter in &self.0 {
+        let mut is_over = self.is_over.lock().expect("no holder panics");
+        if *is_over {
+            return;
+        }
+        *is_over = matches!(event, Event::Finished { .. } | Event::Failed { .. });
+        for reporter in &self.reporters {
             reporter.report(event);
         }
     }
@@ -39,6 +56,24 @@ pub fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Counted(std::sync::atomic::AtomicUsize);
+
+    impl Reporter for Counted {
+        fn report(&self, _: &Event) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_run_that_is_over() {
+        let counted = Counted(std::sync::atomic::AtomicUsize::new(0));
+        let tee = Tee::new(vec![&counted, &counted]);
+        tee.report(&Event::Draining { seconds: 1.0 });
+        tee.report(&Event::Failed { message: "the disk is full".into() });
+        tee.report(&Event::Draining { seconds: 1.0 });
+        assert_eq!(counted.0.into_inner(), 4);
+    }
 
     #[test]
     fn durations_read_well() {
