@@ -158,7 +158,7 @@ fn submit_runs_everything_and_ends_in_the_same_bytes() {
     }
     assert!(!cluster.lab.path("work").exists(), "a dry run writes nothing");
     let healthy = cluster.pipeline(&["doctor"]).ended(0).stdout;
-    for line in ["good  Slurm           slurm ", "main up, infinite at most, nodes 0/2/0/2", "up to 1000 tasks"] {
+    for line in ["good  Slurm           slurm", "main up, infinite at most, nodes 0/2/0/2", "up to 1000 tasks"] {
         assert!(healthy.contains(line), "{line}: {healthy}");
     }
     let said = cluster.pipeline(&["doctor", "--set", "slurm.sbatch={partition=\"mian\"}"]).ended(1).stdout;
