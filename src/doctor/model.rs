@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::Check;
 use crate::config::Config;
-use crate::key::Template;
+use crate::key::{Template, hex};
 use crate::resolve::files_digest;
 use crate::store::WorkDir;
 use crate::store::digests::Digests;
@@ -92,8 +92,7 @@ fn of_the_hub(path: &Path) -> std::io::Result<Option<bool>> {
     }
     let mut hasher = Sha256::new();
     std::io::copy(&mut std::fs::File::open(&blob)?, &mut hasher)?;
-    let digest: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(digest.eq_ignore_ascii_case(&name)))
+    Ok(Some(hex(&hasher.finalize().into()).eq_ignore_ascii_case(&name)))
 }
 
 /// The digest of the model that the first shard of embeddings was made with.

@@ -188,7 +188,7 @@ fn follow(name: &str) {
     let mut wrong = Vec::new();
     for step in steps(&page) {
         if let Some(reason) = &step.not_run {
-            println!("not run: docs/{name}.md: {} ({reason})", step.what.lines().next().unwrap_or_default());
+            eprintln!("not run: docs/{name}.md: {} ({reason})", step.what.lines().next().unwrap_or_default());
             continue;
         }
         let (mut command, text) = match step.by {
