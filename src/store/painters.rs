@@ -93,7 +93,9 @@ mod tests {
         others.sort_by_key(|sign| sign.is_abandoned);
         assert_eq!(others.iter().map(|sign| sign.is_abandoned).collect::<Vec<_>>(), [false, true]);
         assert!(others.iter().all(|sign| sign.is_of(&template(2))));
-        others.iter().for_each(|sign| sign.take_down().expect("taken down"));
+        for sign in &others {
+            sign.take_down().expect("taken down");
+        }
         own.take_down().expect("taken down");
         own.take_down().expect("gone already");
         assert_eq!(fs::read_dir(work.painters()).expect("there").count(), 0);
