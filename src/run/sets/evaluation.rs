@@ -67,7 +67,7 @@ impl Evaluate<'_> {
     }
 
     /// How many labelled clips each system said nothing of.
-    fn left_out(&self) -> Result<Vec<String>> {
+    fn left_out(&self) -> Vec<String> {
         let all = labelled(self.session).len();
         let mut notes = Vec::new();
         for system in judged(self.session) {
@@ -78,7 +78,7 @@ impl Evaluate<'_> {
                 notes.push(format!("{}: {rows} of {clips} are left out, see {}/{LEFT_OUT}", system.id, system.id));
             }
         }
-        Ok(notes)
+        notes
     }
 }
 
@@ -121,7 +121,7 @@ impl SetStage for Evaluate<'_> {
                 }
             }
         }
-        notes.extend(self.left_out()?);
+        notes.extend(self.left_out());
         let report = evaluate::evaluate(&tables, spec, notes).map_err(|e| refuse(ID, &e))?;
         let mut json = serde_json::to_vec_pretty(&report).expect("plain data");
         json.push(b'\n');
