@@ -185,10 +185,10 @@ pub struct GpuUse {
     pub number: u32,
     /// Its name.
     pub name: String,
-    /// Share of the last moment (a sixth of a second to a second) in which it computed, 0 to 1.
-    pub busy: f64,
-    /// Bytes of its memory that are in use.
-    pub memory: u64,
+    /// Share of the last moment (a sixth of a second to a second) in which it computed, 0 to 1; absent where it does not tell.
+    pub busy: Option<f64>,
+    /// Bytes of its memory that are in use; absent where it does not tell.
+    pub memory: Option<u64>,
 }
 
 /// What became of an item stage in a run.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use encode_clip::Checkpoint;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -22,16 +23,15 @@ use crate::store::products::KEY_FILE;
 use crate::store::publish::publish_bytes;
 use crate::store::sealed::{seal, unseal};
 
-/// Where models are looked for.
-const MODEL_VARIABLES: [&str; 4] = ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HOME"];
-
 /// What was asked: another question is not answered by this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Question([u8; 32]);
 
 impl Question {
-    /// The state of everything under a configuration.
-    pub fn of(config: &Config) -> Question {
+    /// The state of everything under a configuration, with its model where a run would find it now. `None`: it is not found, and no file
+    /// could tell when it will be.
+    pub fn of(config: &Config) -> Option<Question> {
+        let model = Checkpoint::locate(&config.encode_clip.model).ok()?;
         let mut hasher = blake3::Hasher::new();
         let mut add = |text: &str| {
             hasher.update(&(text.len() as u64).to_le_bytes());
@@ -39,13 +39,11 @@ impl Question {
         };
         add(env!("CARGO_PKG_VERSION"));
         add(&toml::to_string(config).expect("a configuration can be written"));
-        for path in [config.data().ok(), Some(config.work_dir().root())].into_iter().flatten() {
+        let (data, work, model) = (config.data().ok(), config.work_dir(), model.files());
+        for path in data.into_iter().chain([work.root()]).chain(model.iter().map(PathBuf::as_path)) {
             add(&std::path::absolute(path).as_deref().unwrap_or(path).to_string_lossy());
         }
-        for name in MODEL_VARIABLES {
-            add(&std::env::var_os(name).unwrap_or_default().to_string_lossy());
-        }
-        Question(*hasher.finalize().as_bytes())
+        Some(Question(*hasher.finalize().as_bytes()))
     }
 }
 

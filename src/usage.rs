@@ -80,7 +80,7 @@ impl Driver {
         })
     }
 
-    /// A line a GPU: `580.65.06, 0, 84, 3120, NVIDIA H200`, memory in MiB. What a GPU does not tell is 0.
+    /// A line a GPU: `580.65.06, 0, 84, 3120, NVIDIA H200`, memory in MiB; `[N/A]` where a GPU does not tell.
     fn read(text: &str) -> Option<Driver> {
         let mut version = None;
         let mut gpus = Vec::new();
@@ -91,8 +91,8 @@ impl Driver {
             gpus.push(GpuUse {
                 number: number.parse().ok()?,
                 name: (*name).to_string(),
-                busy: busy.parse::<f64>().unwrap_or(0.0) / 100.0,
-                memory: memory.parse::<u64>().unwrap_or(0) << 20,
+                busy: busy.parse::<f64>().ok().map(|percent| percent / 100.0),
+                memory: memory.parse::<u64>().ok().map(|mebibytes| mebibytes << 20),
             });
         }
         Some(Driver { version: version?, gpus })
@@ -173,9 +173,9 @@ mod tests {
         let said = "580.65.06, 0, 84, 3120, NVIDIA H200\n580.65.06, 1, [N/A], 5, GRID, virtual\n";
         let driver = Driver::read(said).expect("understood");
         assert_eq!((driver.version.as_str(), driver.gpus.len()), ("580.65.06", 2));
-        let first = GpuUse { number: 0, name: "NVIDIA H200".into(), busy: 0.84, memory: 3120 << 20 };
+        let first = GpuUse { number: 0, name: "NVIDIA H200".into(), busy: Some(0.84), memory: Some(3120 << 20) };
         assert_eq!(driver.gpus[0], first);
-        assert_eq!((driver.gpus[1].busy, driver.gpus[1].name.as_str()), (0.0, "GRID, virtual"));
+        assert_eq!((driver.gpus[1].busy, driver.gpus[1].name.as_str()), (None, "GRID, virtual"));
         for other in ["", "NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.\n"] {
             assert_eq!(Driver::read(other), None, "{other}");
         }

@@ -34,7 +34,7 @@ pub(super) struct Options {
     /// Write where the time goes, for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Leave these stages out of `all`, e.g. audio,audio-visual, which train for long [default: run.skip, which is none]
+    /// Leave these stages out of `all`, e.g. audio,audio-visual, which train for long; those of run.skip are left out anyway
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     skip: Vec<String>,
     #[command(flatten)]

@@ -35,17 +35,17 @@ pub(super) struct Options {
 
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let config = options.common.config()?;
-    let question = Question::of(&config);
-    let asks_for_all = options.stages.is_empty();
-    let answer = match recall(&config.work_dir(), &question).filter(|_| asks_for_all) {
+    // Only the whole is remembered.
+    let question = if options.stages.is_empty() { Question::of(&config) } else { None };
+    let answer = match question.as_ref().and_then(|question| recall(&config.work_dir(), question)) {
         Some(answer) => answer,
-        None => work_out(&config, &options.stages, &question)?,
+        None => work_out(&config, &options.stages, question.as_ref())?,
     };
     print(if options.json { &answer.json } else { &answer.text })?;
     Ok(exit::DONE)
 }
 
-fn work_out(config: &Config, stages: &[String], question: &Question) -> Result<Answer> {
+fn work_out(config: &Config, stages: &[String], question: Option<&Question>) -> Result<Answer> {
     let begun = now_ns();
     let all = ["all".to_string()];
     let names = if stages.is_empty() { &all[..] } else { stages };
@@ -62,7 +62,7 @@ fn work_out(config: &Config, stages: &[String], question: &Question) -> Result<A
         "{overview}media files are taken to be as they were read; `pipeline run all --dry-run` looks at each\n"
     );
     let answer = Answer { text, json };
-    if stages.is_empty() {
+    if let Some(question) = question {
         remember(&session, question, begun, &answer);
     }
     // Giving back the memory of a million items piece by piece would take longer than the answer did, and the process ends here.

@@ -225,8 +225,12 @@ fn stage_words(stage: &StageProgress) -> String {
 /// `cores 97% busy · GPU 0 84% busy, 3.1 GB`
 fn machine_words(cpu: Option<f64>, gpus: &[GpuUse]) -> String {
     let cores = cpu.map(|share| format!("cores {:.0}% busy", share * 100.0));
-    let gpu =
-        |gpu: &GpuUse| format!("GPU {} {:.0}% busy, {:.1} GB", gpu.number, gpu.busy * 100.0, gpu.memory as f64 / 1e9);
+    let gpu = |gpu: &GpuUse| {
+        let busy = gpu.busy.map(|share| format!("{:.0}% busy", share * 100.0));
+        let memory = gpu.memory.map(|bytes| format!("{:.1} GB", bytes as f64 / 1e9));
+        let told: Vec<String> = busy.into_iter().chain(memory).collect();
+        format!("GPU {} {}", gpu.number, told.join(", "))
+    };
     cores.into_iter().chain(gpus.iter().map(gpu)).collect::<Vec<_>>().join(" · ")
 }
 

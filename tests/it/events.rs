@@ -111,7 +111,7 @@ fn flatten(path: String, value: &Value, fields: &Fields, found: &mut Vec<(String
 fn samples() -> Vec<Event> {
     let counts = Counts { reasons: [(Reason::New, 2), (Reason::Retry(Cause::Timeout), 1)].into(), ..Counts::default() };
     let progress = StageProgress { stage: "log-mel", done: 1, due: 3, failed: 1, rate: 0.5, seconds_left: Some(4.0) };
-    let gpu = GpuUse { number: 0, name: "H200".into(), busy: 0.5, memory: 1 << 30 };
+    let gpu = GpuUse { number: 0, name: "H200".into(), busy: Some(0.5), memory: Some(1 << 30) };
     let training = training::Progress {
         phase: training::Phase::Train,
         origin: training::Origin::Fresh,

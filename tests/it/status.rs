@@ -1,6 +1,7 @@
 //! `status`: what it takes from what it said before, and that nothing which it rests on escapes it.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::lab::{CLIPS, Lab};
@@ -125,6 +126,25 @@ fn status_takes_media_to_be_as_they_were_and_a_dry_run_looks_at_them() {
     let dry = lab.command(&["run", "all", "--dry-run"]).env("LAB_ROOT", ".").output().unwrap();
     assert_eq!(dry.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&dry.stdout).contains("1 item: the file is new or was touched"));
+}
+
+/// What was left out for want of a model is not left out any longer than that.
+#[test]
+fn a_model_that_comes_later_is_seen() {
+    let lab = lab();
+    settle();
+    let status = || {
+        let args = ["status", "--set", "encode-clip.model=./later"];
+        let output = lab.command(&args).env("LAB_ROOT", ".").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(status().contains("encode-clip is left out"));
+    crate::lab::copy_folder(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("stages/clip/fixtures/pair-quick-gelu"),
+        &lab.path("later"),
+    );
+    let said = status();
+    assert!(said.contains(&format!("encode-clip     up to date: {CLIPS} done")), "{said}");
 }
 
 #[test]
