@@ -40,7 +40,7 @@ pub struct Machine {
     /// Cores that this program may use.
     pub cores: usize,
     /// The widest vectors that the processor has.
-    pub instructions: &'static str,
+    pub instructions: String,
     /// Clips at the same time.
     pub jobs: usize,
     /// `release` or `dev`.
@@ -58,28 +58,12 @@ impl Machine {
         Machine {
             processor: named.map_or_else(|| std::env::consts::ARCH.to_string(), |(_, name)| name.trim().to_string()),
             cores,
-            instructions: instructions(),
+            instructions: clip::Backend::expected_engine().instructions,
             jobs: if jobs == 0 { cores } else { jobs },
             build: if cfg!(debug_assertions) { "dev" } else { "release" },
             version: env!("CARGO_PKG_VERSION"),
         }
     }
-}
-
-fn instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512bf16") {
-            return "AVX-512 with bf16";
-        }
-        if is_x86_feature_detected!("avx512f") {
-            return "AVX-512";
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "AVX2 and FMA";
-        }
-    }
-    if cfg!(target_arch = "aarch64") { "NEON" } else { "no wide vectors" }
 }
 
 /// One step of a clip.
@@ -253,7 +237,7 @@ mod tests {
     use super::*;
 
     fn machine() -> Machine {
-        Machine { processor: "p".into(), cores: 2, instructions: "i", jobs: 2, build: "release", version: "0" }
+        Machine { processor: "p".into(), cores: 2, instructions: "i".into(), jobs: 2, build: "release", version: "0" }
     }
 
     fn measured() -> Measured {

@@ -67,7 +67,7 @@ pub struct Params {
     /// without transparency they differ by one pixel of crop, and only where the margin to cut off is odd.
     pub preprocessing: Preprocessing,
     /// The arithmetic of the network: `f32`; `bf16`, which keeps two to three decimal digits and half the memory, and is faster on CUDA devices and on
-    /// processors with AVX512_BF16, but slower than `f32` on others; or `f16` on a CUDA device.
+    /// processors with AMX or AVX512_BF16, but slower than `f32` on others; or `f16` on a CUDA device.
     pub precision: Precision,
     /// Scale every embedding to unit length. Off: the raw projection, which the reference's linear probe was fitted on.
     pub normalize: bool,

@@ -1,5 +1,5 @@
 //! Pictures per second of the image tower, and the share that it reaches of what the arithmetic units give in the same moment:
-//! `cargo bench --workspace --bench tower [-- b32|b16|l14] [f32|bf16] [portable|avx2|avx512|avx512bf16]`.
+//! `cargo bench --workspace --bench tower [-- b32|b16|l14] [f32|bf16] [portable|avx2|avx512|avx512bf16|amx]`.
 //!
 //! Weights are drawn at random; the time does not depend on them. Peak and network are measured in turn, the median of the rounds counts; on one
 //! thread of CPU time.
@@ -73,6 +73,7 @@ fn short(instructions: Instructions) -> &'static str {
         Instructions::Avx2 => "avx2",
         Instructions::Avx512 => "avx512",
         Instructions::Avx512Bf16 => "avx512bf16",
+        Instructions::Amx => "amx",
     }
 }
 

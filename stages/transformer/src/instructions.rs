@@ -13,12 +13,14 @@ pub enum Instructions {
     Avx512,
     /// The same, and products of bf16 in pairs (AVX512_BF16).
     Avx512Bf16,
+    /// The same, and products of bf16 in tiles (AMX_BF16), where the system lets a process use them; f32 is computed as without.
+    Amx,
 }
 
 impl Instructions {
     /// All of them, the fastest last.
-    pub const ALL: [Instructions; 4] =
-        [Instructions::Portable, Instructions::Avx2, Instructions::Avx512, Instructions::Avx512Bf16];
+    pub const ALL: [Instructions; 5] =
+        [Instructions::Portable, Instructions::Avx2, Instructions::Avx512, Instructions::Avx512Bf16, Instructions::Amx];
 
     /// Whether this processor has them.
     pub fn available(self) -> bool {
@@ -30,6 +32,7 @@ impl Instructions {
                 Instructions::Avx2 => has!("avx2") && has!("fma"),
                 Instructions::Avx512 => has!("avx512f"),
                 Instructions::Avx512Bf16 => has!("avx512f") && has!("avx512bf16"),
+                Instructions::Amx => Instructions::Avx512Bf16.available() && crate::kernel::has_amx(),
             }
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -51,6 +54,7 @@ impl fmt::Display for Instructions {
             Instructions::Avx2 => "avx2+fma",
             Instructions::Avx512 => "avx512f",
             Instructions::Avx512Bf16 => "avx512f+avx512_bf16",
+            Instructions::Amx => "avx512f+avx512_bf16+amx_bf16",
         })
     }
 }

@@ -7,13 +7,14 @@
 //! embedding  = norm_post(class token of the last block) · projection
 //! ```
 //!
-//! **Speed.** Weights are packed once, when the tower is made, into panels that the kernels read from front to back. Products run in register tiles on AVX2 or AVX-512,
-//! whichever the processor has; bias, activation, residual and rounding happen before a tile leaves the cache. The patches are cut straight out of
+//! **Speed.** Weights are packed once, when the tower is made, into panels that the kernels read from front to back. Products run in register tiles on AVX2 or AVX-512, those of
+//! bf16 in the tiles of AMX, whichever the processor has; bias, activation, residual and rounding happen before a tile leaves the cache. The patches are cut straight out of
 //! the pictures; buffers are reused from call to call; the last block computes only the class token, since nothing else leaves the tower.
 //!
 //! **Precision.** [`Elements::F32`] computes in f32. [`Elements::Bf16`] rounds weights and the left side of every product to bf16 (halves to even) and
-//! sums up in f32; residuals, norms and attention stay in f32. Processors with AVX512_BF16 multiply such pairs in one instruction, at twice the rate of
-//! f32 in registers (1.8 times the pictures a second in this tower); others widen them in registers, which halves the memory of the weights but is slower than f32: on AVX2 0.6 times its rate
+//! sums up in f32; residuals, norms and attention stay in f32. Processors with AVX512_BF16 multiply such pairs in one instruction, on AMD's at twice the rate of
+//! f32 in registers (1.8 times the pictures a second in this tower), on Intel's at less than that of f32; those with AMX multiply whole tiles of them, for five times the
+//! pictures a second of f32. Others widen them in registers, which halves the memory of the weights but is slower than f32: on AVX2 0.6 times its rate
 //! (`cargo bench --bench tower`).
 //!
 //! **Invariants.** A picture's embedding is the same to the byte whatever its batch mates, its place among them and the number of threads: every

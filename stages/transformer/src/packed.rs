@@ -2,7 +2,7 @@
 
 use crate::Elements;
 use crate::instructions::Instructions;
-use crate::kernel::{self, Panels, aligned::Aligned};
+use crate::kernel::{self, Layout, Panels, aligned::Aligned};
 
 /// A linear layer. The weights are padded with zeros to whole panels and whole words.
 pub(crate) struct Packed {
@@ -12,8 +12,7 @@ pub(crate) struct Packed {
     bias: Aligned<f32>,
     depth: usize,
     columns: usize,
-    width: usize,
-    elements: Elements,
+    layout: Layout,
 }
 
 impl Packed {
@@ -26,33 +25,24 @@ impl Packed {
         instructions: Instructions,
         elements: Elements,
     ) -> Packed {
-        Self::for_width(weight, bias, columns, scale, kernel::panel_width(instructions), elements)
+        Self::laid_out(weight, bias, columns, scale, Layout::of(instructions, elements))
     }
 
-    /// The same for panels of `width` columns.
-    pub(crate) fn for_width(
-        weight: &[f32],
-        bias: &[f32],
-        columns: usize,
-        scale: f32,
-        width: usize,
-        elements: Elements,
-    ) -> Packed {
+    /// The same by a layout.
+    pub(crate) fn laid_out(weight: &[f32], bias: &[f32], columns: usize, scale: f32, layout: Layout) -> Packed {
         let depth = weight.len() / columns;
         assert!(depth * columns == weight.len() && (bias.is_empty() || bias.len() == columns), "a linear layer");
-        let (padded, steps) = (columns.next_multiple_of(width), elements.steps());
-        let deep = depth.div_ceil(steps);
+        let Layout { width, steps, .. } = layout;
+        let (padded, deep) = (columns.next_multiple_of(width), layout.words_deep(depth));
         let mut words = Aligned::<u32>::zeros(padded * deep);
         for (panel, words) in words.chunks_exact_mut(deep * width).enumerate() {
             for column in 0..width.min(columns - panel * width) {
                 let weights = &weight[(panel * width + column) * depth..][..depth];
                 for (k, weights) in weights.chunks(steps).enumerate() {
-                    words[k * width + column] = match (elements, weights) {
-                        (Elements::Bf16, [low, high]) => {
-                            kernel::nearest_bf16(low * scale) >> 16 | kernel::nearest_bf16(high * scale)
-                        }
-                        (Elements::Bf16, _) => kernel::nearest_bf16(weights[0] * scale) >> 16,
-                        (Elements::F32, _) => (weights[0] * scale).to_bits(),
+                    words[k * width + column] = match weights {
+                        [low, high] => kernel::nearest_bf16(low * scale) >> 16 | kernel::nearest_bf16(high * scale),
+                        _ if steps == 2 => kernel::nearest_bf16(weights[0] * scale) >> 16,
+                        _ => (weights[0] * scale).to_bits(),
                     };
                 }
             }
@@ -61,12 +51,12 @@ impl Packed {
         for (to, from) in wide.iter_mut().zip(bias) {
             *to = from * scale;
         }
-        Packed { words, bias: wide, depth, columns, width, elements }
+        Packed { words, bias: wide, depth, columns, layout }
     }
 
     /// As the kernels take it.
     pub(crate) fn panels(&self) -> Panels<'_> {
-        Panels::of(&self.words, &self.bias, self.depth, self.elements.steps(), self.columns, self.width)
+        Panels::of(&self.words, &self.bias, self.depth, self.columns, self.layout)
     }
 
     /// Width of the output.

@@ -23,6 +23,20 @@ impl<T: Word> Aligned<T> {
     pub(crate) fn zeros(len: usize) -> Self {
         Aligned { lines: vec![Line([0; 16]); len.div_ceil(16)], len, values: std::marker::PhantomData }
     }
+
+    /// Room for `len` values, whatever they were.
+    pub(crate) fn room(&mut self, len: usize) -> *mut T {
+        if self.len < len {
+            *self = Self::zeros(len);
+        }
+        self.as_mut_ptr()
+    }
+}
+
+impl<T: Word> Default for Aligned<T> {
+    fn default() -> Self {
+        Self::zeros(0)
+    }
 }
 
 impl<T: Word> Deref for Aligned<T> {

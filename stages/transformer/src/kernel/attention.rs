@@ -1,6 +1,7 @@
 //! One head of attention over one picture: `softmax(q kᵀ) v`, the factor 1/√d being part of the queries' weights.
 
-use super::product::{F32, Finish, GROUP, Product, product};
+use super::product::vectors::{F32, GROUP};
+use super::product::{self, Finish, Product, product};
 use super::rows::softmax;
 use super::simd::{Simd, nearest_bf16};
 use super::{Matrix, MatrixMut, Panels};
@@ -24,7 +25,7 @@ pub(crate) struct Scratch {
     keys: Vec<f32>,
     values: Vec<f32>,
     scores: Vec<f32>,
-    packing: Vec<f32>,
+    product: product::Scratch,
 }
 
 /// Computes one head. Always in f32: it is a hundredth of the work, and sums over many tokens are where bf16 hurts.
@@ -71,6 +72,7 @@ pub(crate) unsafe fn head<S: Simd>(h: &Head, scratch: &mut Scratch) {
             words: words.cast_const().cast(),
             bias: std::ptr::null(),
             depth,
+            words_deep: depth,
             columns,
             width,
             lifetime: std::marker::PhantomData,
@@ -86,7 +88,7 @@ pub(crate) unsafe fn head<S: Simd>(h: &Head, scratch: &mut Scratch) {
                 &product_of(queries.as_const(), keys, scores),
                 0..count,
                 whole(&keys),
-                &mut scratch.packing,
+                &mut scratch.product,
             );
             for r in 0..count {
                 softmax::<S>(scores.row(r), tokens);
@@ -95,7 +97,7 @@ pub(crate) unsafe fn head<S: Simd>(h: &Head, scratch: &mut Scratch) {
                 &product_of(scores.as_const(), values, queries),
                 0..count,
                 whole(&values),
-                &mut scratch.packing,
+                &mut scratch.product,
             );
             if h.round {
                 for r in 0..count {

@@ -18,6 +18,8 @@
 
 pub(crate) mod activation;
 pub(crate) mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod peak;
 mod product;
@@ -33,10 +35,15 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use attention::Head;
-use product::{Bf16, Bf16Dot, F32, GROUP, Product};
+use product::vectors::{Bf16, Bf16Dot, F32};
+use product::{Product, tiles, vectors};
 use simd::Portable;
 #[cfg(target_arch = "x86_64")]
-use x86::{Avx2, Avx512};
+use {
+    amx::Amx,
+    product::tiles::Tiled,
+    x86::{Avx2, Avx512},
+};
 
 pub(crate) use product::Finish;
 pub(crate) use rows::Norm;
@@ -129,6 +136,8 @@ pub(crate) struct Panels<'a> {
     words: *const u32,
     bias: *const f32,
     depth: usize,
+    /// Words of depth, with what pads them.
+    words_deep: usize,
     columns: usize,
     width: usize,
     lifetime: PhantomData<&'a [f32]>,
@@ -138,35 +147,56 @@ unsafe impl Send for Panels<'_> {}
 unsafe impl Sync for Panels<'_> {}
 
 impl<'a> Panels<'a> {
-    /// `words` holds the panels of `depth` steps, `steps` to a word; `bias` is empty or holds a value for every column of the panels.
-    pub(crate) fn of(
-        words: &'a [u32],
-        bias: &'a [f32],
-        depth: usize,
-        steps: usize,
-        columns: usize,
-        width: usize,
-    ) -> Self {
-        let padded = columns.next_multiple_of(width);
-        assert!(words.len() == padded * depth.div_ceil(steps), "packed weights");
+    /// `words` holds the panels of `depth` steps, laid out by `layout`; `bias` is empty or holds a value for every column of the panels.
+    pub(crate) fn of(words: &'a [u32], bias: &'a [f32], depth: usize, columns: usize, layout: Layout) -> Self {
+        let (padded, words_deep) = (columns.next_multiple_of(layout.width), layout.words_deep(depth));
+        assert!(words.len() == padded * words_deep, "packed weights");
         assert!(bias.is_empty() || bias.len() == padded, "a bias as wide as the panels");
         let bias = if bias.is_empty() { std::ptr::null() } else { bias.as_ptr() };
-        Panels { words: words.as_ptr(), bias, depth, columns, width, lifetime: PhantomData }
+        Panels { words: words.as_ptr(), bias, depth, words_deep, columns, width: layout.width, lifetime: PhantomData }
     }
 }
 
-/// Columns of a panel of packed weights.
-pub(crate) fn panel_width(instructions: Instructions) -> usize {
-    match instructions {
-        Instructions::Portable | Instructions::Avx2 => 16,
-        Instructions::Avx512 | Instructions::Avx512Bf16 => 32,
+/// How packed weights lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Columns of a panel.
+    pub(crate) width: usize,
+    /// Steps in depth per word.
+    pub(crate) steps: usize,
+    /// Words by which the depth is padded to a multiple.
+    pub(crate) words: usize,
+}
+
+impl Layout {
+    pub(crate) fn of(instructions: Instructions, elements: Elements) -> Layout {
+        let width = match instructions {
+            Instructions::Portable | Instructions::Avx2 => 16,
+            Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => 32,
+        };
+        let words = match (instructions, elements) {
+            (Instructions::Amx, Elements::Bf16) => tiles::WORDS,
+            _ => 1,
+        };
+        Layout { width, steps: elements.steps(), words }
     }
+
+    /// Words of depth of a panel that is `depth` steps deep.
+    pub(crate) fn words_deep(self, depth: usize) -> usize {
+        depth.div_ceil(self.steps).next_multiple_of(self.words)
+    }
+}
+
+/// Whether there is [`Instructions::Amx`], beside the vectors that it needs.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_amx() -> bool {
+    amx::available()
 }
 
 /// Scratch memory of a thread.
 #[derive(Default)]
 struct Scratch {
-    packing: Vec<f32>,
+    product: product::Scratch,
     head: attention::Scratch,
 }
 
@@ -188,19 +218,20 @@ macro_rules! compiled {
 type Part = Range<usize>;
 
 compiled! { "avx2,fma":
-    product_f32_avx2 = product::product::<F32<Avx2>>, (p: &Product, rows: Part, panels: Part, packing: &mut Vec<f32>);
-    product_bf16_avx2 = product::product::<Bf16<Avx2>>, (p: &Product, rows: Part, panels: Part, packing: &mut Vec<f32>);
+    product_f32_avx2 = product::product::<F32<Avx2>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
+    product_bf16_avx2 = product::product::<Bf16<Avx2>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
     layer_norm_avx2 = rows::layer_norm::<Avx2>, (x: Matrix, norm: &Norm, out: MatrixMut, round: bool, rows: Part);
     head_avx2 = attention::head::<Avx2>, (head: &Head, scratch: &mut attention::Scratch);
 }
 compiled! { "avx512f":
-    product_f32_avx512 = product::product::<F32<Avx512>>, (p: &Product, rows: Part, panels: Part, packing: &mut Vec<f32>);
-    product_bf16_avx512 = product::product::<Bf16<Avx512>>, (p: &Product, rows: Part, panels: Part, packing: &mut Vec<f32>);
+    product_f32_avx512 = product::product::<F32<Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
+    product_bf16_avx512 = product::product::<Bf16<Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
     layer_norm_avx512 = rows::layer_norm::<Avx512>, (x: Matrix, norm: &Norm, out: MatrixMut, round: bool, rows: Part);
     head_avx512 = attention::head::<Avx512>, (head: &Head, scratch: &mut attention::Scratch);
 }
 compiled! { "avx512f,avx512bf16":
-    product_bf16_dot = product::product::<Bf16Dot<Avx512>>, (p: &Product, rows: Part, panels: Part, packing: &mut Vec<f32>);
+    product_bf16_dot = product::product::<Bf16Dot<Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
+    product_bf16_amx = product::product::<Tiled<Amx, Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
 }
 
 /// Calls `work(0..tasks)`, on this thread or on all.
@@ -241,44 +272,58 @@ impl Machine {
     /// `out = finish(a · weights + bias)`
     pub(crate) fn multiply(self, a: Matrix, weights: Panels, out: MatrixMut, finish: Finish, round: bool) {
         self.check();
-        let steps = self.elements.steps();
+        let layout = Layout::of(self.instructions, self.elements);
         assert!(a.rows == out.rows && a.columns == weights.depth && out.columns == weights.columns, "shapes that fit");
-        assert!(weights.width == panel_width(self.instructions), "weights packed for these instructions");
-        assert!(weights.depth.is_multiple_of(steps) || a.stride > a.columns, "room for the last pair");
+        assert!(
+            weights.width == layout.width && weights.words_deep == layout.words_deep(weights.depth),
+            "weights packed for these instructions"
+        );
+        assert!(weights.depth.is_multiple_of(layout.steps) || a.stride > a.columns, "room for the last pair");
         let p = Product { a, weights, out, finish, round };
         let panels = out.columns.div_ceil(weights.width);
         // Groups of rows first: each part of the columns packs the same rows once more. Four tasks a thread even out what other programs take.
-        let groups = if self.parts() == 1 { 1 } else { out.rows.div_ceil(GROUP) };
+        let group = self.group(weights.words_deep);
+        let groups = if self.parts() == 1 { 1 } else { out.rows.div_ceil(group) };
         let across = if self.parts() == 1 { 1 } else { (4 * self.parts()).div_ceil(groups).min(panels) };
         each_task(self.threads, groups * across, |task| {
             // SAFETY: shapes were checked above, and the parts of the tasks are disjoint.
             let (rows, panels) =
-                (share(out.rows, GROUP, groups, task / across), share(panels, 1, across, task % across));
-            SCRATCH.with_borrow_mut(|scratch| unsafe { self.product(&p, rows, panels, &mut scratch.packing) });
+                (share(out.rows, group, groups, task / across), share(panels, 1, across, task % across));
+            SCRATCH.with_borrow_mut(|scratch| unsafe { self.product(&p, rows, panels, &mut scratch.product) });
         });
     }
 
-    unsafe fn product(self, p: &Product, rows: Part, panels: Part, packing: &mut Vec<f32>) {
+    /// Rows that go over a panel before the next panel is taken.
+    fn group(self, words: usize) -> usize {
+        match (self.instructions, self.elements) {
+            (Instructions::Amx, Elements::Bf16) => tiles::group(words),
+            _ => vectors::GROUP,
+        }
+    }
+
+    unsafe fn product(self, p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch) {
         unsafe {
             match (self.instructions, self.elements) {
                 (Instructions::Portable, Elements::F32) => {
-                    product::product::<F32<Portable<8>>>(p, rows, panels, packing);
+                    product::product::<F32<Portable<8>>>(p, rows, panels, scratch);
                 }
                 (Instructions::Portable, Elements::Bf16) => {
-                    product::product::<Bf16<Portable<8>>>(p, rows, panels, packing);
+                    product::product::<Bf16<Portable<8>>>(p, rows, panels, scratch);
                 }
                 #[cfg(target_arch = "x86_64")]
-                (Instructions::Avx2, Elements::F32) => product_f32_avx2(p, rows, panels, packing),
+                (Instructions::Avx2, Elements::F32) => product_f32_avx2(p, rows, panels, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Instructions::Avx2, Elements::Bf16) => product_bf16_avx2(p, rows, panels, packing),
+                (Instructions::Avx2, Elements::Bf16) => product_bf16_avx2(p, rows, panels, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Instructions::Avx512 | Instructions::Avx512Bf16, Elements::F32) => {
-                    product_f32_avx512(p, rows, panels, packing);
+                (Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx, Elements::F32) => {
+                    product_f32_avx512(p, rows, panels, scratch);
                 }
                 #[cfg(target_arch = "x86_64")]
-                (Instructions::Avx512, Elements::Bf16) => product_bf16_avx512(p, rows, panels, packing),
+                (Instructions::Avx512, Elements::Bf16) => product_bf16_avx512(p, rows, panels, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Instructions::Avx512Bf16, Elements::Bf16) => product_bf16_dot(p, rows, panels, packing),
+                (Instructions::Avx512Bf16, Elements::Bf16) => product_bf16_dot(p, rows, panels, scratch),
+                #[cfg(target_arch = "x86_64")]
+                (Instructions::Amx, Elements::Bf16) => product_bf16_amx(p, rows, panels, scratch),
                 #[cfg(not(target_arch = "x86_64"))]
                 _ => unreachable!("checked to be available"),
             }
@@ -300,7 +345,9 @@ impl Machine {
                     #[cfg(target_arch = "x86_64")]
                     Instructions::Avx2 => layer_norm_avx2(x, norm, out, round, rows),
                     #[cfg(target_arch = "x86_64")]
-                    Instructions::Avx512 | Instructions::Avx512Bf16 => layer_norm_avx512(x, norm, out, round, rows),
+                    Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => {
+                        layer_norm_avx512(x, norm, out, round, rows)
+                    }
                     #[cfg(not(target_arch = "x86_64"))]
                     _ => unreachable!("checked to be available"),
                 }
@@ -334,7 +381,9 @@ impl Machine {
                     #[cfg(target_arch = "x86_64")]
                     Instructions::Avx2 => head_avx2(&head, &mut scratch.head),
                     #[cfg(target_arch = "x86_64")]
-                    Instructions::Avx512 | Instructions::Avx512Bf16 => head_avx512(&head, &mut scratch.head),
+                    Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => {
+                        head_avx512(&head, &mut scratch.head)
+                    }
                     #[cfg(not(target_arch = "x86_64"))]
                     _ => unreachable!("checked to be available"),
                 });

@@ -4,7 +4,10 @@ use std::time::Instant;
 
 use super::simd::{DotBf16, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
-use super::x86::{Avx2, Avx512};
+use super::{
+    amx,
+    x86::{Avx2, Avx512},
+};
 use crate::Elements;
 use crate::instructions::Instructions;
 
@@ -62,6 +65,12 @@ unsafe fn avx512_bf16(seed: f32) -> f32 {
     unsafe { dots::<Avx512>(seed) }
 }
 
+#[cfg(target_arch = "x86_64")]
+unsafe fn tiles(seed: f32) -> f32 {
+    unsafe { amx::products_in_tiles(STEPS) };
+    seed
+}
+
 /// Operations of one call, and the call.
 fn loop_of(instructions: Instructions, elements: Elements) -> (usize, fn(f32) -> f32) {
     let fma = |lanes: usize| 2 * lanes * CHAINS * STEPS;
@@ -73,7 +82,11 @@ fn loop_of(instructions: Instructions, elements: Elements) -> (usize, fn(f32) ->
         #[cfg(target_arch = "x86_64")]
         (Instructions::Avx512Bf16, Elements::Bf16) => (2 * fma(16), |seed| unsafe { avx512_bf16(seed) }),
         #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512 | Instructions::Avx512Bf16, _) => (fma(16), |seed| unsafe { avx512(seed) }),
+        (Instructions::Amx, Elements::Bf16) => (amx::OPERATIONS * STEPS, |seed| unsafe { tiles(seed) }),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx, _) => {
+            (fma(16), |seed| unsafe { avx512(seed) })
+        }
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("checked to be available"),
     }

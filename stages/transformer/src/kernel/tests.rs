@@ -169,22 +169,58 @@ fn products_equal_the_definition() {
     }
 }
 
-/// The code of wide vectors (14 rows a tile, packed rows, pairs of bf16) on arrays of sixteen.
+/// Tiles by plain arithmetic.
+#[derive(Clone, Copy)]
+struct EmulatedTiles;
+
+impl tiles::TileUnit for EmulatedTiles {
+    unsafe fn begin() {}
+
+    unsafe fn multiply<const TILES: usize>(
+        first: bool,
+        steps: usize,
+        rows: *const f32,
+        weights: *const u32,
+        sums: *mut f32,
+    ) {
+        let halves = |word: u32| [f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000)];
+        for (r, c) in (0..TILES * tiles::ROWS).flat_map(|r| (0..tiles::COLUMNS).map(move |c| (r, c))) {
+            // SAFETY: the caller vouches for the memory.
+            unsafe {
+                let to = sums.add(r * tiles::COLUMNS + c);
+                let mut sum = if first { 0.0 } else { *to };
+                for (s, w) in (0..steps).flat_map(|s| (0..tiles::WORDS).map(move |w| (s, w))) {
+                    let a = halves((*rows.add((s * TILES * tiles::ROWS + r) * tiles::WORDS + w)).to_bits());
+                    let b = halves(*weights.add((s * tiles::WORDS + w) * tiles::COLUMNS + c));
+                    sum += a[0] * b[0] + a[1] * b[1];
+                }
+                *to = sum;
+            }
+        }
+    }
+
+    unsafe fn prefetch(_line: *const u32) {}
+
+    unsafe fn end() {}
+}
+
+/// The code of wide vectors (14 rows a tile, packed rows, pairs of bf16) and of tiles on arrays of sixteen.
 #[test]
 fn wide_products_equal_the_definition_on_emulated_vectors() {
     type Wide = Portable<16>;
-    type Call = unsafe fn(&Product, Part, Part, &mut Vec<f32>);
-    let kernels: [(&str, Elements, Call); 3] = [
-        ("f32", Elements::F32, product::product::<F32<Wide>>),
-        ("bf16", Elements::Bf16, product::product::<Bf16<Wide>>),
-        ("bf16 in pairs", Elements::Bf16, product::product::<Bf16Dot<Wide>>),
+    type Call = unsafe fn(&Product, Part, Part, &mut product::Scratch);
+    let kernels: [(&str, Elements, usize, Call); 4] = [
+        ("f32", Elements::F32, 1, product::product::<F32<Wide>>),
+        ("bf16", Elements::Bf16, 1, product::product::<Bf16<Wide>>),
+        ("bf16 in pairs", Elements::Bf16, 1, product::product::<Bf16Dot<Wide>>),
+        ("bf16 in tiles", Elements::Bf16, tiles::WORDS, product::product::<Tiled<EmulatedTiles, Wide>>),
     ];
-    for (name, elements, call) in kernels {
+    for (name, elements, words, call) in kernels {
         for shape in SHAPES {
             let case = Case::new(shape, elements);
             let (rows, depth, columns) = shape;
-            // Packing is plain code: it only asks how wide the panels are.
-            let packed = Packed::for_width(&case.weight, &case.bias, columns, 1.0, 32, elements);
+            let layout = Layout { width: 32, steps: elements.steps(), words };
+            let packed = Packed::laid_out(&case.weight, &case.bias, columns, 1.0, layout);
             for finish in FINISHES {
                 let mut out = case.before.clone();
                 let p = Product {
@@ -195,7 +231,7 @@ fn wide_products_equal_the_definition_on_emulated_vectors() {
                     round: false,
                 };
                 // SAFETY: the shapes fit, and arrays need no instructions.
-                unsafe { call(&p, 0..rows, 0..columns.div_ceil(32), &mut Vec::new()) };
+                unsafe { call(&p, 0..rows, 0..columns.div_ceil(32), &mut product::Scratch::default()) };
                 case.check(&out, finish, elements, false, name);
             }
         }
