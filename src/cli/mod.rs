@@ -99,6 +99,7 @@ enum Command {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
 struct Common {
     /// Configuration file [default: ./pipeline.toml where there is one]
     #[arg(long, value_name = "FILE", global = true)]

@@ -56,6 +56,7 @@ pub(super) struct Options {
 
 /// When failed items stop a run.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "When items fail")]
 pub(super) struct Brake {
     /// Stop when more items than this fail: a number, or a share such as 5% [default: run.max_failures, which is never]
     #[arg(long, value_name = "N|P%", group = "brake", allow_hyphen_values = true)]

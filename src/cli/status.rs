@@ -116,14 +116,14 @@ struct StageOverview {
     /// In plain words, why there is work.
     reasons: Vec<String>,
     current: bool,
-    /// Nobody looked: the command line says so.
+    /// It is not done, and the command line says that it is.
     #[serde(skip)]
     taken_for_done: bool,
 }
 
 impl Overview {
     pub(super) fn new(session: &Session) -> Result<Self> {
-        let mut stages: Vec<StageOverview> = session.plans.iter().map(item_stage).collect();
+        let mut stages: Vec<StageOverview> = session.plans.iter().map(|plan| item_stage(plan, &session.part)).collect();
         let items_current = stages.iter().all(|s| s.current);
         stages
             .extend(sets::standings(session)?.iter().map(|standing| set_stage(standing, items_current, &session.part)));
@@ -141,20 +141,21 @@ impl Overview {
     }
 }
 
-fn item_stage(plan: &StagePlan) -> StageOverview {
+fn item_stage(plan: &StagePlan, part: &Part) -> StageOverview {
     let counts = plan.counts();
     let mut reasons: Vec<String> =
         counts.reasons.iter().map(|(reason, n)| format!("{}: {}", plural(*n, "item"), words(reason, plan))).collect();
     reasons.extend(plan.index.damaged.iter().map(|d| format!("{} is damaged: {}", d.path.display(), d.message)));
     let current = counts.is_current();
-    StageOverview { stage: plan.decl.id, current, counts: Some(counts), reasons, taken_for_done: false }
+    let taken_for_done = part.settled.contains(&plan.decl.id) && counts.left_out > 0;
+    StageOverview { stage: plan.decl.id, current, counts: Some(counts), reasons, taken_for_done }
 }
 
 fn set_stage(standing: &Standing, items_current: bool, part: &Part) -> StageOverview {
     let stage = standing.stage;
-    let taken_for_done = part.settled.contains(&stage);
+    let is_settled = part.settled.contains(&stage);
     let reason = match &standing.state {
-        _ if taken_for_done => None,
+        _ if is_settled => None,
         State::Current if part.force.contains(&stage) => Some("asked for again (--force)".to_string()),
         State::Current if items_current && !standing.inputs_change => None,
         State::Current => Some("its inputs are about to change".to_string()),
@@ -162,7 +163,7 @@ fn set_stage(standing: &Standing, items_current: bool, part: &Part) -> StageOver
         State::Changed(differences) => Some(format!("changed: {}", list(differences))),
         State::Damaged(product) => Some(format!("{product} is missing or damaged")),
     };
-    let current = reason.is_none();
+    let (current, taken_for_done) = (reason.is_none(), is_settled && standing.state != State::Current);
     StageOverview { stage, counts: None, current, reasons: reason.into_iter().collect(), taken_for_done }
 }
 
@@ -206,9 +207,9 @@ impl Overview {
 impl StageOverview {
     fn state(&self) -> String {
         let state = match (&self.counts, self.current) {
+            _ if self.taken_for_done => "taken for done (--from, --only), and is not".to_string(),
             (Some(c), true) if c.failed > 0 => format!("up to date: {} done, {} failed", c.done, c.failed),
             (Some(c), true) => format!("up to date: {} done", c.done),
-            (None, true) if self.taken_for_done => "taken for done (--from, --only)".to_string(),
             (None, true) => "up to date".to_string(),
             (Some(c), false) => {
                 let failed = if c.failed > 0 { format!(", {} failed", c.failed) } else { String::new() };

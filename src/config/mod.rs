@@ -288,6 +288,7 @@ fn in_plain_words(message: &str) -> String {
             Some((found, "usize" | "u64" | "u32" | "u8")) => format!("{found}expected a whole number, 0 or more"),
             Some((found, "f64" | "f32")) => format!("{found}expected a number"),
             Some((found, "a sequence")) => format!("{found}expected a list"),
+            Some((found, "a map")) => format!("{found}expected a table"),
             Some((found, "a boolean")) => format!("{found}expected true or false"),
             _ => message.to_string(),
         },
@@ -332,6 +333,7 @@ mod tests {
             ("log-mel.n_mels=abc", "expected a whole number, 0 or more"),
             ("run.drain=abc", "expected a number"),
             ("run.skip=audio", "expected a list"),
+            ("slurm.sbatch=3", "expected a table"),
             ("run.keep_frames=yes", "expected true or false"),
             ("log-mel.preset=foo", "unknown value `foo`; known here: reference, panns, efficientat"),
         ] {

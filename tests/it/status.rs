@@ -183,7 +183,10 @@ fn status_of_a_part_tells_of_that_part() {
     let of_park = part(&["--items", "park-*", "--set", "log-mel.n_mels=40"]);
     assert!(of_park.contains("log-mel         3 to do") && of_park.contains("3 items left out"), "{of_park}");
     let last = part(&["--from", "evaluate", "--set", "zero-shot.frame=1"]);
-    assert!(last.contains("zero-shot       taken for done"), "{last}");
+    assert!(last.contains("zero-shot       taken for done (--from, --only), and is not\n"), "{last}");
+    assert!(last.contains("linear-probe    up to date\n"), "{last}");
+    let last = part(&["--only", "evaluate", "--set", "log-mel.n_mels=40"]);
+    assert!(last.contains("log-mel         taken for done (--from, --only), and is not; 6 items left out"), "{last}");
     assert_eq!(status(&lab), whole, "a part is not remembered as the whole");
 }
 
