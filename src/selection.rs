@@ -76,12 +76,20 @@ impl Wanted {
                 take(&|id| glob.is_match(id));
             }
             if !any {
-                let hint = nearest(pattern, items.iter().map(|item| item.id.as_str()))
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let hint = meant(pattern, items);
                 return Err(Error::Usage(format!("--items {pattern}: the data set has no such item{hint}")));
             }
         }
         Ok(taken)
+    }
+}
+
+/// What to write for an item that a data set lacks.
+pub fn meant(id: &str, items: &[Item]) -> String {
+    match (nearest(id, items.iter().map(|item| item.id.as_str())), items.first()) {
+        (Some(near), _) => format!("; did you mean `{near}`?"),
+        (None, Some(first)) => format!("; its first one is `{}`", first.id),
+        (None, None) => String::new(),
     }
 }
 
@@ -198,6 +206,8 @@ mod tests {
         );
         let error = named(&["tramm-01"]).of(&items(9), 4).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `tram-01`?"), "{error}");
+        let error = named(&["zebra*"]).of(&items(9), 4).expect_err("unknown").to_string();
+        assert!(error.ends_with("the data set has no such item; its first one is `park-00`"), "{error}");
     }
 
     #[test]

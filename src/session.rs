@@ -1,7 +1,7 @@
 //! Everything that a command needs before it runs or only looks: the data set, the store and a plan for each item stage.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use contract::{Decl, Kind};
 use discover::Dataset;
@@ -38,7 +38,7 @@ pub struct Session {
     /// Which part of it the run takes up.
     pub part: Part,
     /// Takes where the time of a run goes, if that is asked for.
-    pub trace: Option<Trace>,
+    pub trace: Option<Arc<Trace>>,
     /// The labelled clips, once something asked for them.
     pub labelled: OnceLock<Vec<Labelled>>,
     /// The digest of all labels, once something was keyed by it.
@@ -145,7 +145,9 @@ impl Session {
 
     fn replan(&self, part: Part) -> Result<Session> {
         let digests = Digests::load(&self.work.digests());
-        Self::assemble(self.config.clone(), self.selected.clone(), self.dataset.clone(), digests, Depth::Run, part)
+        let (config, selected, dataset) = (self.config.clone(), self.selected.clone(), self.dataset.clone());
+        let again = Self::assemble(config, selected, dataset, digests, Depth::Run, part)?;
+        Ok(Session { trace: self.trace.clone(), ..again })
     }
 
     /// Whether this stage is selected.

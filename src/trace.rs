@@ -1,5 +1,7 @@
 //! Where the time of a run goes, clip by clip: `run --trace FILE` writes what Perfetto and Chrome (chrome://tracing) show as a picture.
 //!
+//! A track a thread, and a curve a queue ([`Queue`]): where a queue stays full, what takes from it is too slow; where it stays empty, what fills it.
+//!
 //! The form is the JSON array of the Trace Event Format, a line an event; its readers take an array that does not end, so a run that is killed
 //! leaves a good file.
 
@@ -13,8 +15,26 @@ use serde_json::{Value, json};
 
 use crate::error::{IoContext, Result};
 
-/// The track of the writer; lanes count from 1.
+/// The track of the writer, and of the systems after it; lanes count from 1.
 pub const WRITER: usize = 0;
+
+/// What waits between the threads of a run.
+#[derive(Debug, Clone, Copy)]
+pub enum Queue {
+    /// Between decoding and encoding, where one thread encodes the pictures of all lanes.
+    Pictures,
+    /// Between what computes and what writes.
+    Values,
+}
+
+impl Queue {
+    fn name(self) -> &'static str {
+        match self {
+            Queue::Pictures => "pictures waiting for the encoder",
+            Queue::Values => "values waiting for the writer",
+        }
+    }
+}
 
 /// A trace in the making.
 #[derive(Debug)]
@@ -45,10 +65,10 @@ impl Trace {
         self.put(&json!({ "ph": "X", "pid": 1, "tid": track, "name": name, "ts": ts, "dur": duration, "args": args }));
     }
 
-    /// How much of something there is now.
-    pub fn count(&self, name: &str, value: usize) {
+    /// How much waits in a queue now.
+    pub fn depth(&self, queue: Queue, depth: usize) {
         let ts = micros(self.begin.elapsed());
-        self.put(&json!({ "ph": "C", "pid": 1, "name": name, "ts": ts, "args": { "n": value } }));
+        self.put(&json!({ "ph": "C", "pid": 1, "name": queue.name(), "ts": ts, "args": { "depth": depth } }));
     }
 
     fn put(&self, event: &Value) {

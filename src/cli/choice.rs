@@ -1,17 +1,49 @@
 //! Which part of the work a command takes up, as a person types it.
 
+use std::path::Path;
+
 use clap::Args;
 use contract::Decl;
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::plan::Part;
 use crate::registry;
 use crate::selection::{Share, Wanted};
 
-/// Options of commands that take up a part of the work.
+/// Which stages `all` is.
+#[derive(Debug, Default, Args)]
+pub(super) struct Skip {
+    /// Leave these stages out of `all`, e.g. audio,audio-visual, which train for long; those of run.skip are left out anyway
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    skip: Vec<String>,
+}
+
+impl Skip {
+    /// The stages with these names, `all` where none is named. What is left out is so for the configuration as well.
+    pub(super) fn select(&self, names: &[String], config: &mut Config) -> Result<Vec<&'static Decl>> {
+        config.run.skip.extend(self.skip.iter().cloned());
+        let all = ["all".to_string()];
+        let names = if names.is_empty() { &all[..] } else { names };
+        let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
+        registry::select(names, keep_frames, &config.run.skip).map_err(|message| {
+            let is_stage = |name: &String| name == "all" || registry::find(name).is_some();
+            let data = names.iter().find(|name| !is_stage(name) && Path::new(name).exists());
+            let hint = data.map_or(String::new(), |path| format!("; a data set is named by --data {path}"));
+            Error::Usage(message + &hint)
+        })
+    }
+}
+
+/// The stages that stay, and the part of their work.
+pub(super) type Chosen = (Vec<&'static Decl>, Part, Wanted);
+
+/// Options of commands that take up a part of the work, or look at it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What to take up")]
 pub(super) struct Choice {
+    #[command(flatten)]
+    skip: Skip,
     /// This stage and what reads it; what it reads must be there
     #[arg(long, value_name = "STAGE")]
     from: Option<String>,
@@ -33,14 +65,25 @@ pub(super) struct Choice {
     /// The I-th of N equal parts of the shards: what one task of a job array does
     #[arg(long, value_name = "I/N")]
     shards: Option<Share>,
-    /// Compute again what is there, of one stage or of all that run
-    #[arg(long, value_name = "STAGE", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
-    force: Vec<String>,
 }
 
 impl Choice {
-    /// Of the stages that are selected: those that stay, and the part of the work.
-    pub(super) fn apply(&self, mut selected: Vec<&'static Decl>) -> Result<(Vec<&'static Decl>, Part, Wanted)> {
+    /// Whether nothing is left out but stages.
+    pub(super) fn is_whole(&self) -> bool {
+        let Choice { skip: _, from, until, only, items, limit, sample, shards } = self;
+        from.is_none()
+            && until.is_none()
+            && only.is_empty()
+            && items.is_empty()
+            && limit.is_none()
+            && sample.is_none()
+            && shards.is_none()
+    }
+
+    /// Of the stages with these names, see [`Skip::select`]: those that stay, and the part of the work. Of those in `force`, or of `all`,
+    /// everything is taken up.
+    pub(super) fn take(&self, names: &[String], force: &[String], config: &mut Config) -> Result<Chosen> {
+        let mut selected = self.skip.select(names, config)?;
         if let Some(until) = self.until.as_deref() {
             let until = named(until, &selected)?;
             selected.retain(|stage| registry::reads(until, stage));
@@ -57,16 +100,16 @@ impl Choice {
             let is_only = |stage: &&Decl| only.iter().any(|only| only.id == stage.id);
             settled = selected.iter().filter(|stage| !is_only(stage)).map(|stage| stage.id).collect();
         }
-        let mut force = Vec::new();
-        for name in &self.force {
+        let mut forced = Vec::new();
+        for name in force {
             if name == "all" {
-                force.extend(selected.iter().map(|stage| stage.id).filter(|id| !settled.contains(id)));
+                forced.extend(selected.iter().map(|stage| stage.id).filter(|id| !settled.contains(id)));
             } else {
-                force.push(named(name, &selected)?.id);
+                forced.push(named(name, &selected)?.id);
             }
         }
         let wanted = Wanted { items: self.items.clone(), limit: self.limit, sample: self.sample, shards: self.shards };
-        Ok((selected, Part { settled, force, ..Part::default() }, wanted))
+        Ok((selected, Part { settled, force: forced, ..Part::default() }, wanted))
     }
 }
 

@@ -3,15 +3,18 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::cli::choice::Skip;
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::key::{Difference, Template, differences, hex};
 use crate::plan::{Depth, ItemState, Reason, StagePlan};
 use crate::resolve::Source;
 use crate::run::sets::{self, Standing};
+use crate::selection::meant;
 use crate::session::Session;
 use crate::store::products::State;
-use crate::{exit, registry};
+use crate::ui::plural;
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
@@ -24,14 +27,14 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    skip: Skip,
+    #[command(flatten)]
     common: Common,
 }
 
 pub(super) fn execute(options: &Options) -> Result<u8> {
-    let config = options.common.config()?;
-    let keep_frames = config.run.keep_frames || options.stage == extract_frames::DECL.id;
-    let selected =
-        registry::select(std::slice::from_ref(&options.stage), keep_frames, &config.run.skip).map_err(Error::Usage)?;
+    let mut config = options.common.config()?;
+    let selected = options.skip.select(std::slice::from_ref(&options.stage), &mut config)?;
     let session = Session::open(config, selected, Depth::Look)?;
     let plan = session.plans.iter().find(|plan| plan.decl.id == options.stage);
     match (plan, &options.item) {
@@ -39,11 +42,15 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
             let answer = explain_item(&session, plan, item)?;
             if options.json { print_json(&answer)? } else { print(&answer.text())? }
         }
-        (None, None) if options.stage != "all" => {
-            for standing in sets::standings(&session)?.iter().filter(|standing| standing.stage == options.stage) {
-                print(&explain_set(standing))?;
-            }
-        }
+        (None, None) if options.stage != "all" && !options.json => match standing(&session, &options.stage)? {
+            Some(standing) => print(&explain_set(&standing))?,
+            None if options.stage == discover::DECL.id => print(&format!(
+                "{}: lists the data set anew in each run; {} now\n",
+                options.stage,
+                plural(session.dataset.items.len(), "item")
+            ))?,
+            None => print(&format!("{}: left out: {}\n", options.stage, session.dataset.notes.join("; ")))?,
+        },
         (None, Some(_)) => {
             return Err(Error::Usage(format!("`{}` is not made item by item: leave out the item", options.stage)));
         }
@@ -53,6 +60,10 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         }
     }
     Ok(exit::DONE)
+}
+
+fn standing(session: &Session, stage: &str) -> Result<Option<Standing>> {
+    Ok(sets::standings(session)?.into_iter().find(|standing| standing.stage == stage))
 }
 
 /// Why one item is, or is not, up to date.
@@ -72,8 +83,7 @@ struct Answer {
 
 fn explain_item(session: &Session, plan: &StagePlan, id: &str) -> Result<Answer> {
     let position = session.dataset.items.iter().position(|item| item.id == id).ok_or_else(|| {
-        let ids = session.dataset.items.iter().map(|item| item.id.as_str());
-        let hint = crate::config::nearest(id, ids).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let hint = meant(id, &session.dataset.items);
         Error::Usage(format!("the data set has no item `{id}`{hint}"))
     })?;
     let item = &session.dataset.items[position];

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli::retry::causes;
 use crate::cli::{Common, print, print_json};
 use crate::error::Result;
+use crate::history::runs;
 use crate::store::attempts::Attempts;
 use crate::store::index::Index;
 use crate::ui::plural;
@@ -73,6 +74,8 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         print_json(&rows)?;
     } else if options.csv {
         print(&as_csv(&rows))?;
+    } else if rows.is_empty() && runs(&work, 1)?.is_empty() {
+        print(&format!("nothing was run in {}\n", work.root().display()))?;
     } else {
         print(&as_text(&rows))?;
     }

@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 use contract::Decl;
 
+use crate::cli::choice::Choice;
 use crate::cli::status::{Overview, open_what_can_be};
 use crate::cli::{Common, print};
-use crate::error::{Error, Result};
+use crate::config::Config;
+use crate::error::Result;
+use crate::exit;
 use crate::plan::Depth;
-use crate::{exit, registry};
 
 /// Options of `graph`.
 #[derive(Debug, Args)]
@@ -23,6 +25,8 @@ pub(super) struct Options {
     /// Without counts: no data set is looked at
     #[arg(long)]
     bare: bool,
+    #[command(flatten)]
+    choice: Choice,
     #[command(flatten)]
     common: Common,
 }
@@ -39,16 +43,13 @@ enum Form {
 }
 
 pub(super) fn execute(options: &Options) -> Result<u8> {
-    let all = ["all".to_string()];
-    let names = if options.stages.is_empty() { &all[..] } else { &options.stages };
+    let mut config = if options.bare { Config::default() } else { options.common.config()? };
+    config.run.keep_frames |= options.bare;
+    let chosen = options.choice.take(&options.stages, &[], &mut config)?;
     let nodes: Vec<Node> = if options.bare {
-        let selected = registry::select(names, true, &[]).map_err(Error::Usage)?;
-        selected.into_iter().map(|stage| Node { stage, state: String::new(), current: false }).collect()
+        chosen.0.into_iter().map(|stage| Node { stage, state: String::new(), current: false }).collect()
     } else {
-        let config = options.common.config()?;
-        let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
-        let selected = registry::select(names, keep_frames, &config.run.skip).map_err(Error::Usage)?;
-        let session = open_what_can_be(&config, selected, Depth::Glance)?;
+        let session = open_what_can_be(&config, chosen, Depth::Glance)?;
         let overview = Overview::new(&session)?;
         let node = |stage: &&'static Decl| {
             let state = overview.state(stage.id).unwrap_or_else(|| format!("{} items", session.dataset.items.len()));

@@ -99,6 +99,7 @@ enum Command {
 
 /// What every command takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
 struct Common {
     /// Configuration file [default: ./pipeline.toml where there is one]
     #[arg(long, value_name = "FILE", global = true)]
@@ -116,12 +117,21 @@ struct Common {
 
 impl Common {
     fn config(&self) -> Result<Config> {
-        Config::load(&Overrides {
+        let config = Config::load(&Overrides {
             file: self.config.clone(),
             data: self.data.clone(),
             work: self.work.clone(),
             set: self.set.clone(),
-        })
+        })?;
+        let work = config.work_dir();
+        match work.root().ancestors().find(|path| path.exists()) {
+            Some(file) if !file.is_dir() => Err(Error::Usage(format!(
+                "the work directory cannot be {}: {} is a file; name another folder with --work",
+                work.root().display(),
+                file.display()
+            ))),
+            _ => Ok(config),
+        }
     }
 }
 

@@ -59,7 +59,8 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     let session = Session::open_part(config, selected, Depth::Run, part, &Wanted::default())?;
     let failed: usize = session.plans.iter().map(|plan| plan.counts().retries()).sum();
     if failed == 0 {
-        print("no item has failed for such a cause: there is nothing to try again\n")?;
+        let cause = if options.class.is_empty() { "" } else { " for such a cause" };
+        print(&format!("no item has failed{cause}: there is nothing to try again\n"))?;
         return Ok(exit::DONE);
     }
     if !options.json {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -10,17 +11,18 @@ use crate::cli::choice::Choice;
 use crate::cli::signals::Signals;
 use crate::cli::{Common, print, print_json};
 use crate::config::{Config, FailureLimit};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{IoContext, Result};
 use crate::events::{Event, Reporter};
 use crate::plan::Depth;
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::trace::Trace;
 use crate::ui::{Human, JsonLines, Pulse, Tee};
-use crate::{exit, registry, run};
+use crate::{exit, run};
 
 /// Options of `run`.
 #[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
 pub(super) struct Options {
     /// Stages to run, or `all`
     #[arg(required = true, value_name = "STAGE")]
@@ -34,11 +36,18 @@ pub(super) struct Options {
     /// Write where the time goes, for Perfetto or chrome://tracing
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Leave these stages out of `all`, e.g. audio,audio-visual, which train for long; those of run.skip are left out anyway
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
-    skip: Vec<String>,
     #[command(flatten)]
     choice: Choice,
+    /// Compute again what is there, of one stage or of all that run
+    #[arg(
+        long,
+        value_name = "STAGE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all",
+        help_heading = "What to take up"
+    )]
+    force: Vec<String>,
     #[command(flatten)]
     brake: Brake,
     #[command(flatten)]
@@ -47,6 +56,7 @@ pub(super) struct Options {
 
 /// When failed items stop a run.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "When items fail")]
 pub(super) struct Brake {
     /// Stop when more items than this fail: a number, or a share such as 5% [default: run.max_failures, which is never]
     #[arg(long, value_name = "N|P%", group = "brake", allow_hyphen_values = true)]
@@ -71,10 +81,7 @@ impl Brake {
 pub(super) fn execute(options: &Options) -> Result<u8> {
     let mut config = options.common.config()?;
     options.brake.apply(&mut config);
-    config.run.skip.extend(options.skip.clone());
-    let keep_frames = config.run.keep_frames || options.stages.iter().any(|s| s == extract_frames::DECL.id);
-    let selected = registry::select(&options.stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
-    let (selected, part, wanted) = options.choice.apply(selected)?;
+    let (selected, part, wanted) = options.choice.take(&options.stages, &options.force, &mut config)?;
     if options.dry_run {
         let session = Session::open_part(config, selected, Depth::Look, part, &wanted)?;
         let overview = super::status::Overview::new(&session)?;
@@ -87,7 +94,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     }
     let signals = Signals::listen();
     let mut session = Session::open_part(config, selected, Depth::Run, part, &wanted)?;
-    session.trace = options.trace.as_deref().map(Trace::create).transpose()?;
+    session.trace = options.trace.as_deref().map(Trace::create).transpose()?.map(Arc::new);
     let code = run_session(&session, &signals, options.json);
     // Giving back the memory of a million items piece by piece takes a while, and the process ends here.
     let Session { dataset, plans, .. } = session;

@@ -75,7 +75,11 @@ pub(super) fn show(options: &Logs) -> Result<u8> {
         Some(name) => runs.iter().find(|past| past.run == *name || past.run.ends_with(name.as_str())),
     };
     let past = found.ok_or_else(|| {
-        Error::Usage(format!("there is no such run in {}: `pipeline runs` lists them", work.root().display()))
+        let root = work.root().display();
+        Error::Usage(match (&options.run, runs.is_empty()) {
+            (Some(name), false) => format!("there is no run `{name}` in {root}: `pipeline runs` lists them"),
+            _ => format!("nothing was run in {root}"),
+        })
     })?;
     let file = std::fs::File::open(&past.path).at("read", &past.path)?;
     for line in BufReader::new(file).lines() {

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::choice::Skip;
 use crate::cli::{Common, print, print_json};
 use crate::error::{Error, IoContext, Result};
+use crate::exit;
 use crate::plan::Depth;
 use crate::session::Session;
 use crate::slurm::progress::Progress;
@@ -13,7 +15,6 @@ use crate::slurm::submission::{Asked, Submission};
 use crate::slurm::{queue, script};
 use crate::store::publish::publish_bytes;
 use crate::ui::plural;
-use crate::{exit, registry};
 
 /// Options of `slurm`.
 #[derive(Debug, Args)]
@@ -108,9 +109,8 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
 }
 
 fn session(common: &Common, stages: &[String]) -> Result<Session> {
-    let config = common.config()?;
-    let keep_frames = config.run.keep_frames || stages.iter().any(|s| s == extract_frames::DECL.id);
-    let selected = registry::select(stages, keep_frames, &config.run.skip).map_err(Error::Usage)?;
+    let mut config = common.config()?;
+    let selected = Skip::default().select(stages, &mut config)?;
     Session::open(config, selected, Depth::Look)
 }
 
@@ -164,7 +164,9 @@ fn submit(common: &Common, asked: &Asked, dry_run: bool) -> Result<u8> {
 
 fn latest(common: &Common) -> Result<Submission> {
     let work = common.config()?.work_dir();
-    Submission::all(&work)?.into_iter().next().ok_or_else(|| {
+    // One that Slurm did not take has no job.
+    let taken = |submission: &Submission| submission.array.is_some() || submission.sets.is_some();
+    Submission::all(&work)?.into_iter().find(taken).ok_or_else(|| {
         Error::Usage(format!("nothing was submitted for {}: `pipeline slurm submit` does it", work.root().display()))
     })
 }

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use clap::Args;
-use contract::Decl;
 use serde::Serialize;
 
+use crate::cli::choice::{Choice, Chosen};
 use crate::cli::{Common, print};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::exit;
 use crate::history::{Forecast, forecast};
 use crate::key::Difference;
 use crate::plan::{Counts, Depth, Part, Reason, StagePlan};
@@ -18,7 +19,6 @@ use crate::session::Session;
 use crate::store::digests::now_ns;
 use crate::store::products::State;
 use crate::ui::{duration, plural};
-use crate::{exit, registry};
 
 /// Options of `status`.
 #[derive(Debug, Args)]
@@ -30,31 +30,32 @@ pub(super) struct Options {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
     common: Common,
 }
 
 pub(super) fn execute(options: &Options) -> Result<u8> {
-    let config = options.common.config()?;
+    let mut config = options.common.config()?;
+    let chosen = options.choice.take(&options.stages, &[], &mut config)?;
     // Only the whole is remembered.
-    let question = if options.stages.is_empty() { Question::of(&config) } else { None };
+    let is_whole = options.stages.is_empty() && options.choice.is_whole();
+    let question = if is_whole { Question::of(&config) } else { None };
     let answer = match question.as_ref().and_then(|question| recall(&config.work_dir(), question)) {
         Some(answer) => answer,
-        None => work_out(&config, &options.stages, question.as_ref())?,
+        None => work_out(&config, chosen, options.stages.is_empty(), question.as_ref())?,
     };
     print(if options.json { &answer.json } else { &answer.text })?;
     Ok(exit::DONE)
 }
 
-fn work_out(config: &Config, stages: &[String], question: Option<&Question>) -> Result<Answer> {
+fn work_out(config: &Config, chosen: Chosen, is_all: bool, question: Option<&Question>) -> Result<Answer> {
     let begun = now_ns();
-    let all = ["all".to_string()];
-    let names = if stages.is_empty() { &all[..] } else { stages };
-    let keep_frames = config.run.keep_frames || names.iter().any(|s| s == extract_frames::DECL.id);
-    let selected = registry::select(names, keep_frames, &config.run.skip).map_err(Error::Usage)?;
-    let session = if stages.is_empty() {
-        open_what_can_be(config, selected, Depth::Glance)?
+    let session = if is_all {
+        open_what_can_be(config, chosen, Depth::Glance)?
     } else {
-        Session::open(config.clone(), selected, Depth::Glance)?
+        let (selected, part, wanted) = chosen;
+        Session::open_part(config.clone(), selected, Depth::Glance, part, &wanted)?
     };
     let overview = Overview::new(&session)?;
     let json = serde_json::to_string_pretty(&overview).expect("plain data") + "\n";
@@ -71,10 +72,11 @@ fn work_out(config: &Config, stages: &[String], question: Option<&Question>) -> 
 }
 
 /// A stage that cannot be planned here - its model is on another machine, say - is left out with a note: the rest has a status.
-pub(super) fn open_what_can_be(config: &Config, mut selected: Vec<&'static Decl>, depth: Depth) -> Result<Session> {
+pub(super) fn open_what_can_be(config: &Config, chosen: Chosen, depth: Depth) -> Result<Session> {
+    let (mut selected, part, wanted) = chosen;
     let mut notes = Vec::new();
     loop {
-        match Session::open(config.clone(), selected.clone(), depth) {
+        match Session::open_part(config.clone(), selected.clone(), depth, part.clone(), &wanted) {
             Ok(mut session) => {
                 session.dataset.notes.extend(notes);
                 return Ok(session);
@@ -114,11 +116,14 @@ struct StageOverview {
     /// In plain words, why there is work.
     reasons: Vec<String>,
     current: bool,
+    /// It is not done, and the command line says that it is.
+    #[serde(skip)]
+    taken_for_done: bool,
 }
 
 impl Overview {
     pub(super) fn new(session: &Session) -> Result<Self> {
-        let mut stages: Vec<StageOverview> = session.plans.iter().map(item_stage).collect();
+        let mut stages: Vec<StageOverview> = session.plans.iter().map(|plan| item_stage(plan, &session.part)).collect();
         let items_current = stages.iter().all(|s| s.current);
         stages
             .extend(sets::standings(session)?.iter().map(|standing| set_stage(standing, items_current, &session.part)));
@@ -136,18 +141,21 @@ impl Overview {
     }
 }
 
-fn item_stage(plan: &StagePlan) -> StageOverview {
+fn item_stage(plan: &StagePlan, part: &Part) -> StageOverview {
     let counts = plan.counts();
     let mut reasons: Vec<String> =
         counts.reasons.iter().map(|(reason, n)| format!("{}: {}", plural(*n, "item"), words(reason, plan))).collect();
     reasons.extend(plan.index.damaged.iter().map(|d| format!("{} is damaged: {}", d.path.display(), d.message)));
-    StageOverview { stage: plan.decl.id, current: counts.is_current(), counts: Some(counts), reasons }
+    let current = counts.is_current();
+    let taken_for_done = part.settled.contains(&plan.decl.id) && counts.left_out > 0;
+    StageOverview { stage: plan.decl.id, current, counts: Some(counts), reasons, taken_for_done }
 }
 
 fn set_stage(standing: &Standing, items_current: bool, part: &Part) -> StageOverview {
     let stage = standing.stage;
+    let is_settled = part.settled.contains(&stage);
     let reason = match &standing.state {
-        _ if part.settled.contains(&stage) => None,
+        _ if is_settled => None,
         State::Current if part.force.contains(&stage) => Some("asked for again (--force)".to_string()),
         State::Current if items_current && !standing.inputs_change => None,
         State::Current => Some("its inputs are about to change".to_string()),
@@ -155,7 +163,8 @@ fn set_stage(standing: &Standing, items_current: bool, part: &Part) -> StageOver
         State::Changed(differences) => Some(format!("changed: {}", list(differences))),
         State::Damaged(product) => Some(format!("{product} is missing or damaged")),
     };
-    StageOverview { stage, counts: None, current: reason.is_none(), reasons: reason.into_iter().collect() }
+    let (current, taken_for_done) = (reason.is_none(), is_settled && standing.state != State::Current);
+    StageOverview { stage, counts: None, current, reasons: reason.into_iter().collect(), taken_for_done }
 }
 
 /// A reason in plain words.
@@ -198,6 +207,7 @@ impl Overview {
 impl StageOverview {
     fn state(&self) -> String {
         let state = match (&self.counts, self.current) {
+            _ if self.taken_for_done => "taken for done (--from, --only), and is not".to_string(),
             (Some(c), true) if c.failed > 0 => format!("up to date: {} done, {} failed", c.done, c.failed),
             (Some(c), true) => format!("up to date: {} done", c.done),
             (None, true) => "up to date".to_string(),

@@ -10,7 +10,8 @@ use shard::Shard;
 
 use crate::cli::{Common, print};
 use crate::error::{Error, IoContext, Result, ShardContext};
-use crate::plan::{Depth, StagePlan};
+use crate::plan::{Depth, Part, StagePlan};
+use crate::selection::Wanted;
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::index::{Index, set_aside_as};
@@ -62,7 +63,8 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
                 .map(|stage| stage.id.to_string())
                 .collect();
             let selected = registry::select(&present, present.iter().any(|s| s == extract_frames::DECL.id), &[]);
-            let session = super::status::open_what_can_be(&config, selected.map_err(Error::Usage)?, Depth::Look)?;
+            let chosen = (selected.map_err(Error::Usage)?, Part::default(), Wanted::default());
+            let session = super::status::open_what_can_be(&config, chosen, Depth::Look)?;
             compare_with_plan(&session, &mut found)?;
         }
         Err(_) => print("note: no data set is named, so keys are not compared with a manifest (--data PATH)\n")?,
@@ -76,6 +78,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         verdict.push(format!("{} missing or out of date", plural(found.due, "shard")));
     }
     let verdict = match verdict.len() {
+        0 if found.shards == 0 => format!("nothing is stored in {}", work.root().display()),
         0 => "all good".to_string(),
         _ => format!("{}; `pipeline run` computes what is not there any more", verdict.join(", ")),
     };

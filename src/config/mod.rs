@@ -159,21 +159,21 @@ impl Config {
             Some(file) => Some(file.clone()),
             None => Some(PathBuf::from(DEFAULT_FILE)).filter(|file| file.exists()),
         };
-        let mut table = toml::Table::new();
+        let (mut config, mut table) = (Config::default(), toml::Table::new());
         if let Some(file) = &file {
             let text = std::fs::read_to_string(file)
                 .map_err(|e| Error::Config { path: file.clone(), message: format!("cannot be read: {e}") })?;
             let refuse = |e: toml::de::Error| Error::Config { path: file.clone(), message: explain(&e, &text) };
             // Once as a whole for messages with a line number, once as a table to lay the overrides over.
-            toml::from_str::<Config>(&text).map_err(refuse)?;
+            config = toml::from_str(&text).map_err(refuse)?;
             table = toml::from_str(&text).map_err(refuse)?;
         }
         for assignment in &overrides.set {
             assign(&mut table, assignment)?;
+            config = table.clone().try_into().map_err(|e: toml::de::Error| {
+                Error::Usage(format!("--set {assignment}: {}", in_plain_words(e.message())))
+            })?;
         }
-        let mut config: Config = table
-            .try_into()
-            .map_err(|e: toml::de::Error| Error::Usage(format!("--set: {}", with_suggestion(e.message()))))?;
         let base = file.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_path_buf();
         config.settle_paths(&base, overrides);
         config.check()?;
@@ -264,7 +264,7 @@ fn assign(table: &mut toml::Table, assignment: &str) -> Result<()> {
 
 /// A message with the line, and for an unknown key the nearest known one.
 fn explain(error: &toml::de::Error, text: &str) -> String {
-    let message = with_suggestion(error.message());
+    let message = in_plain_words(error.message());
     match error.span() {
         Some(span) => {
             let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
@@ -274,16 +274,24 @@ fn explain(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-/// serde says "unknown field `x`, expected one of `a`, `b`"; a person wants to hear which of them they meant.
-fn with_suggestion(message: &str) -> String {
+/// serde says "unknown field `x`, expected one of `a`, `b`"; a person wants to hear which of them they meant. And it names Rust's types.
+fn in_plain_words(message: &str) -> String {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match names.split_first() {
         Some((unknown, known)) if message.starts_with("unknown") => {
             let hint = nearest(unknown, known.iter().copied())
                 .map_or_else(|| format!("known here: {}", known.join(", ")), |near| format!("did you mean `{near}`?"));
-            format!("unknown key `{unknown}`; {hint}")
+            let what = if message.starts_with("unknown variant") { "value" } else { "key" };
+            format!("unknown {what} `{unknown}`; {hint}")
         }
-        _ => message.to_string(),
+        _ => match message.rsplit_once("expected ") {
+            Some((found, "usize" | "u64" | "u32" | "u8")) => format!("{found}expected a whole number, 0 or more"),
+            Some((found, "f64" | "f32")) => format!("{found}expected a number"),
+            Some((found, "a sequence")) => format!("{found}expected a list"),
+            Some((found, "a map")) => format!("{found}expected a table"),
+            Some((found, "a boolean")) => format!("{found}expected true or false"),
+            _ => message.to_string(),
+        },
     }
 }
 
@@ -314,8 +322,26 @@ mod tests {
         assert!(error.contains("line 3: unknown key `shard_siz`; did you mean `shard_size`?"), "{error}");
         let error = load("", &["run.bach_size=3"]).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `batch_size`?"), "{error}");
+        assert!(error.starts_with("--set run.bach_size=3: "), "{error}");
         let error = load("", &["log-mell.n_mels=3"]).expect_err("unknown").to_string();
         assert!(error.contains("did you mean `log-mel`?"), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_named_in_plain_words() {
+        for (set, said) in [
+            ("log-mel.n_mels=abc", "expected a whole number, 0 or more"),
+            ("run.drain=abc", "expected a number"),
+            ("run.skip=audio", "expected a list"),
+            ("slurm.sbatch=3", "expected a table"),
+            ("run.keep_frames=yes", "expected true or false"),
+            ("log-mel.preset=foo", "unknown value `foo`; known here: reference, panns, efficientat"),
+        ] {
+            let error = load("[run]\njobs = 2\n", &["run.jobs=1", set]).expect_err("wrong").to_string();
+            assert!(error.starts_with(&format!("--set {set}: ")) && error.ends_with(said), "{error}");
+        }
+        let error = load("[run]\njobs = \"two\"\n", &[]).expect_err("wrong").to_string();
+        assert!(error.contains("line 2: ") && error.ends_with("expected a whole number, 0 or more"), "{error}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::key::{Content, Key};
 use crate::resolve::{ClipScience, refuse};
 use crate::run::clip::Ended;
 use crate::run::encode::{Attempt, ToEncoder};
-use crate::trace::Trace;
+use crate::trace::{Queue, Trace};
 
 /// The encoder of a run, and who of the lanes can do without its core.
 pub struct Encoding<'a> {
@@ -154,6 +154,9 @@ impl<'a> Embedder<'a> {
             self.sent = true;
             for window in self.windows.chunks_exact(self.windows.len() / self.waiting) {
                 self.across.send(ToEncoder::Frame { attempt, window: window.to_vec() })?;
+            }
+            if let Some((trace, _)) = self.trace {
+                trace.depth(Queue::Pictures, self.across.len());
             }
         } else if self.failed.is_none() {
             let begin = Instant::now();

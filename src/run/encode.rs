@@ -4,6 +4,7 @@
 //! depend on its batch: `encode_clip::Encoder` promises that, and tests hold it to it.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use contract::Failure;
 use crossbeam_channel::{Receiver, Sender};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::key::{Content, Key};
 use crate::resolve::ClipScience;
 use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
+use crate::trace::{Queue, Trace};
 
 /// One attempt at an item: its position in the data set, and how often it was begun anew because the file turned out to be other
 /// than its packets said.
@@ -61,8 +63,12 @@ pub fn run(
     stage: usize,
     inbox: &Receiver<ToEncoder>,
     to_writer: &Sender<ToWriter>,
+    trace: Option<(&Trace, usize)>,
 ) -> Result<()> {
-    let mut batch = Batch { attempts: Vec::new(), windows: Vec::new() };
+    if let Some((trace, track)) = trace {
+        trace.name(track, "encoder");
+    }
+    let mut batch = Batch { attempts: Vec::new(), windows: Vec::new(), trace };
     let mut open: HashMap<Attempt, Open> = HashMap::new();
     for message in inbox {
         match message {
@@ -72,6 +78,9 @@ pub fn run(
                 open.entry(attempt).or_default();
                 if batch.attempts.len() == batch_size {
                     let ready = batch.encode(encoder, &mut open)?;
+                    if let Some((trace, _)) = trace {
+                        trace.depth(Queue::Pictures, inbox.len());
+                    }
                     send_complete(clip, stage, &mut open, &ready, to_writer)?;
                 }
             }
@@ -87,14 +96,16 @@ pub fn run(
     send_complete(clip, stage, &mut open, &ready, to_writer)
 }
 
-struct Batch {
+struct Batch<'a> {
     /// Whose each picture is.
     attempts: Vec<Attempt>,
     /// `[attempts.len()][S][S][3]`
     windows: Vec<u8>,
+    /// Takes what each batch took, on a track of its own.
+    trace: Option<(&'a Trace, usize)>,
 }
 
-impl Batch {
+impl Batch<'_> {
     /// Encodes what is there and gives every embedding to its attempt; returns the attempts touched.
     fn encode(&mut self, encoder: &encode_clip::Encoder, open: &mut HashMap<Attempt, Open>) -> Result<Vec<Attempt>> {
         let mut touched = self.attempts.clone();
@@ -103,7 +114,12 @@ impl Batch {
             if self.attempts.is_empty() {
                 return Ok(touched);
             }
-            match encoder.encode(&self.windows, self.attempts.len(), Threads::All) {
+            let begin = Instant::now();
+            let encoded = encoder.encode(&self.windows, self.attempts.len(), Threads::All);
+            if let Some((trace, track)) = self.trace {
+                trace.span(track, "encode", begin, &format!("{} pictures", self.attempts.len()));
+            }
+            match encoded {
                 Ok(embeddings) => break embeddings,
                 // One picture overflowed in half precision: that costs its item, not its batch mates.
                 Err(error @ encode_clip::Error::NotFinite { row, .. }) => {
@@ -125,7 +141,7 @@ impl Batch {
     }
 }
 
-impl Batch {
+impl Batch<'_> {
     /// Fails the attempt that picture `row` belongs to and takes its pictures out of the batch.
     fn expel(&mut self, row: usize, failure: &Failure, open: &mut HashMap<Attempt, Open>) {
         let expelled = self.attempts[row];

@@ -32,7 +32,7 @@ use crate::run::kept::KeptPictures;
 use crate::run::writer::{StageWriter, Tally, ToWriter, WriterMessage};
 use crate::session::Session;
 use crate::store::attempts::Attempts;
-use crate::trace;
+use crate::trace::{self, Queue};
 use crate::worker::Drain;
 
 /// Finished values that may wait for the writer.
@@ -49,7 +49,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     let settings = session.worker_settings();
     let kept = kept.as_ref();
     let drain = Drain::new(stop, Duration::from_secs_f64(config.run.drain));
-    let (settings, drain, trace) = (&settings, &drain, session.trace.as_ref());
+    let (settings, drain, trace) = (&settings, &drain, session.trace.as_deref());
     let context = Context { items, plans, science, digests, work, kept, settings, reporter, drain, trace };
     let stale = |plan: &StagePlan| plan.shards.iter().any(|s| s.stale.is_some());
     let due = |plan: &StagePlan| {
@@ -108,7 +108,8 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
                     Err(ended) => return give_up(ended, stop),
                 };
                 if encoding.is_across(encoder) {
-                    encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer)
+                    let traced = trace.map(|trace| (trace, jobs + 1));
+                    encode::run(clip, encoder, batch_size, stage, &encoder_in, &to_writer, traced)
                 } else {
                     Ok(())
                 }
@@ -238,7 +239,11 @@ fn write(
     let (mut digests_saved, mut pause) = (Instant::now(), publish_every);
     let mut attempts = Attempts::load(&work.attempts());
     let outcome = loop {
-        match inbox.recv_timeout(Duration::from_millis(200)) {
+        let message = inbox.recv_timeout(Duration::from_millis(200));
+        if let Some(trace) = session.trace.as_ref().filter(|_| message.is_ok()) {
+            trace.depth(Queue::Values, inbox.len());
+        }
+        match message {
             Ok((stage, WriterMessage::Begin(shard))) => writers[stage].begin(shard)?,
             Ok((stage, WriterMessage::Displacing { item, key, done })) => {
                 writers[stage].displace(item, &key)?;
@@ -254,7 +259,6 @@ fn write(
                 // What only lies in memory is not worth a line.
                 if let Some(trace) = session.trace.as_ref().filter(|_| begin.elapsed() > WORTH_A_LINE) {
                     trace.span(trace::WRITER, "publish", begin, writers[stage].id());
-                    trace.count("waiting for the writer", inbox.len());
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}

@@ -10,7 +10,9 @@ fn run(program: &str, arguments: &[&str]) -> Result<Output> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     output.map_err(|e| Error::Slurm {
         command: program.to_string(),
-        message: format!("it cannot be run ({e}); is this a machine of the cluster?"),
+        message: format!(
+            "it cannot be run ({e}); is this a machine of the cluster? `pipeline run` works without Slurm"
+        ),
     })
 }
 

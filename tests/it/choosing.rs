@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::lab::{CLIPS, Lab, id};
+use crate::lab::{CLIPS, Lab, PICTURES, id};
 
 fn computed(lab: &Lab, stage: &str, args: &[&str]) -> u64 {
     lab.run(&[&[stage], args].concat()).computed(stage)
@@ -193,4 +193,29 @@ fn a_trace_tells_what_each_clip_took() {
     let spans = |name: &str| events.iter().filter(|event| event["ph"] == "X" && event["name"] == name).count();
     assert_eq!((spans(&id("park", 0)), spans("encode")), (1, CLIPS), "{text}");
     assert!(spans("wait for the worker") >= CLIPS, "{text}");
+}
+
+/// Which side of a queue waits for the other.
+#[test]
+fn a_trace_tells_how_much_waits_in_each_queue() {
+    let lab = Lab::new();
+    lab.run(&["zero-shot", "--set", "run.batching=across", "--set", "run.batch_size=4", "--trace", "trace.json"]);
+    let text = std::fs::read_to_string(lab.path("trace.json")).unwrap();
+    let events: Vec<serde_json::Value> =
+        serde_json::from_str(&format!("{}]", text.trim_end().trim_end_matches(','))).unwrap();
+    for (queue, bound, at_least) in
+        [("pictures waiting for the encoder", 2 * 4, CLIPS), ("values waiting for the writer", 64, CLIPS)]
+    {
+        let of = |event: &&serde_json::Value| event["ph"] == "C" && event["name"] == queue;
+        let curve: Vec<&serde_json::Value> = events.iter().filter(of).collect();
+        assert!(curve.len() >= at_least, "{queue}: {text}");
+        assert!(curve.iter().all(|event| event["ts"].is_f64()), "{queue}: {text}");
+        assert!(
+            curve.iter().all(|event| event["args"]["depth"].as_u64().is_some_and(|n| n <= bound)),
+            "{queue}: {text}"
+        );
+    }
+    let spans = |name: &str| events.iter().filter(|event| event["ph"] == "X" && event["name"] == name).count();
+    assert_eq!((spans("encode"), spans("zero-shot")), ((CLIPS * PICTURES).div_ceil(4), 1), "{text}");
+    assert!(events.iter().any(|event| event["ph"] == "M" && event["args"]["name"] == "encoder"), "{text}");
 }

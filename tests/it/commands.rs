@@ -122,6 +122,55 @@ fn a_mistyped_word_gets_a_suggestion() {
     }
 }
 
+/// A dozen mistakes of a first hour.
+#[test]
+fn a_mistake_is_answered_with_what_to_do() {
+    let lab = Lab::new();
+    std::fs::write(lab.path("file"), "").unwrap();
+    for (args, hint) in [
+        (&["run"][..], "Usage: pipeline run"),
+        (&["run", "clips"], "a data set is named by --data clips"),
+        (&["run", "log-mel", "--work", "file"], "the work directory cannot be file: file is a file"),
+        (&["status", "--work", "file/below"], "the work directory cannot be file/below: file is a file"),
+        (
+            &["run", "log-mel", "--items", "zebra"],
+            "the data set has no such item; its first one is `park-park-lisbon-0-1`",
+        ),
+        (&["explain", "log-mel", "zebra"], "the data set has no item `zebra`; its first one is `park-park-lisbon-0-1`"),
+        (&["run", "log-mel", "--set", "run.jobs=many"], "--set run.jobs=many: "),
+        (&["retry", "--class", "timout"], "did you mean `timeout`?"),
+        (&["logs"], "nothing was run in work"),
+        (&["slurm", "status"], "nothing was submitted for work: `pipeline slurm submit` does it"),
+    ] {
+        let said = lab.pipeline(args).ended(2);
+        assert!(said.stderr.contains(hint), "{args:?}: {}", said.stderr);
+    }
+    let said = lab.pipeline(&["run", "log-mel", "--data", "clps"]).ended(1);
+    assert!(said.stderr.contains("(did you mean `clips`?); beside it: clips, pipeline.toml"), "{}", said.stderr);
+    let said = lab.command(&["slurm", "submit", "log-mel"]).env("PATH", lab.path("clips")).output().unwrap();
+    let said = crate::lab::Said::new(&said).ended(1);
+    assert!(
+        said.stderr.contains("is this a machine of the cluster? `pipeline run` works without Slurm"),
+        "{}",
+        said.stderr
+    );
+    lab.pipeline(&["slurm", "status"]).ended(2);
+    for (args, answer) in [
+        (&["failures"][..], "nothing was run in work\n"),
+        (&["retry"], "no item has failed: there is nothing to try again\n"),
+        (&["verify"], "nothing is stored in work\n"),
+        (&["explain", "discover"], "discover: lists the data set anew in each run; 6 items now\n"),
+        (&["explain", "zero-shot"], "zero-shot: due: never run\n"),
+        (&["explain", "log-mel", "--data", "clips/park/park-lisbon-0-1.mp4"], "log-mel         1 to do"),
+        (&["explain", "zero-shot", "--data", "clips/park"], "zero-shot: left out: "),
+    ] {
+        let said = lab.pipeline(args).ended(0);
+        assert!(said.stdout.contains(answer), "{args:?}: {}", said.stdout);
+    }
+    let said = lab.pipeline(&["explain", "zero-shot", "--json"]).ended(0).stdout;
+    assert!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["stages"].is_array(), "{said}");
+}
+
 #[test]
 fn a_model_that_is_not_there_says_what_to_do() {
     let lab = Lab::new();

@@ -51,7 +51,7 @@ fn retry_tries_what_failed_and_nothing_else() {
 #[test]
 fn failures_are_told_as_text_csv_and_json() {
     let lab = broken();
-    assert!(lab.pipeline(&["failures"]).ended(0).stdout.contains("no item has failed"));
+    assert!(lab.pipeline(&["failures"]).ended(0).stdout.contains("nothing was run in work"));
     lab.pipeline(&["run", "log-mel"]).ended(4);
     let text = lab.pipeline(&["failures"]).ended(0).stdout;
     assert!(text.contains("corrupt      2 values") && text.contains("`pipeline retry` tries them again"), "{text}");

@@ -147,6 +147,49 @@ fn a_model_that_comes_later_is_seen() {
     assert!(said.contains(&format!("encode-clip     up to date: {CLIPS} done")), "{said}");
 }
 
+/// What a run left out is not told to be left.
+#[test]
+fn what_is_skipped_has_no_status() {
+    let lab = Lab::new();
+    lab.run(&["all", "--skip", "linear-probe"]);
+    let said = |args: &[&str]| lab.pipeline(args).ended(0).stdout;
+    assert!(said(&["status"]).contains("linear-probe    to run"), "{}", said(&["status"]));
+    let by_configuration = "run.skip=[\"audio\", \"audio-visual\", \"linear-probe\"]";
+    for skip in [["--skip", "linear-probe"], ["--set", by_configuration]] {
+        for command in ["status", "graph"] {
+            let text = said(&[command, skip[0], skip[1]]);
+            assert!(text.contains(" zero-shot ") && !text.contains(" linear-probe "), "{command} {skip:?}: {text}");
+            assert!(!text.contains("to run") && !text.contains('•'), "{command} {skip:?}: {text}");
+            assert_eq!(said(&[command, skip[0], skip[1]]), text);
+        }
+        assert_eq!(said(&["explain", "evaluate", skip[0], skip[1]]), "evaluate: up to date\n", "{skip:?}");
+    }
+    assert!(said(&["explain", "evaluate"]).contains("evaluate: due"));
+    assert!(!said(&["graph", "--bare", "--skip", "linear-probe"]).contains("linear-probe"));
+    let mistyped = lab.pipeline(&["status", "--skip", "linear-prob"]).ended(2);
+    assert!(mistyped.stderr.contains("did you mean `linear-probe`?"), "{}", mistyped.stderr);
+}
+
+#[test]
+fn status_of_a_part_tells_of_that_part() {
+    let lab = lab();
+    settle();
+    let whole = status(&lab);
+    let part = |args: &[&str]| {
+        let output = lab.command(&[&["status"], args].concat()).env("LAB_ROOT", ".").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(!part(&["--until", "log-mel"]).contains("zero-shot"));
+    let of_park = part(&["--items", "park-*", "--set", "log-mel.n_mels=40"]);
+    assert!(of_park.contains("log-mel         3 to do") && of_park.contains("3 items left out"), "{of_park}");
+    let last = part(&["--from", "evaluate", "--set", "zero-shot.frame=1"]);
+    assert!(last.contains("zero-shot       taken for done (--from, --only), and is not\n"), "{last}");
+    assert!(last.contains("linear-probe    up to date\n"), "{last}");
+    let last = part(&["--only", "evaluate", "--set", "log-mel.n_mels=40"]);
+    assert!(last.contains("log-mel         taken for done (--from, --only), and is not; 6 items left out"), "{last}");
+    assert_eq!(status(&lab), whole, "a part is not remembered as the whole");
+}
+
 #[test]
 fn a_damaged_answer_is_worked_out_again() {
     let lab = lab();

@@ -33,6 +33,9 @@ fn it_says_what_was_published() {
         assert_eq!(table["network"], "resnet50");
     }
     config.zero_shot.resolve().unwrap();
+    // The report knows by the name whose figures were published.
+    let manifest = discover::manifest::archives(config.data().unwrap(), &|_| None).unwrap();
+    assert_eq!(manifest.name, report::PUBLISHED_OF);
     config.late_fusion.resolve().unwrap();
 }
 
@@ -69,6 +72,8 @@ fn it_plans_on_a_folder_as_the_archives_unpack() {
         let output = lab.command(&[args, &common[..]].concat()).env("TAU_2021_DEVELOPMENT", &root).output().unwrap();
         crate::lab::Said::new(&output)
     };
+    let folder = lab.pipeline(&["run", "log-mel", "--dry-run", "--data", "tau", "--work", "f"]).ended(3);
+    assert!(folder.stdout.starts_with(report::PUBLISHED_OF), "{}", folder.stdout);
     let said = pipeline(&["run", "log-mel", "encode-clip", "--dry-run"]).ended(3);
     assert!(
         said.stdout.contains("6 items") && said.stdout.contains("the split is the official fold 1"),

@@ -39,7 +39,7 @@ use crate::run::writer::{Finished, Outcome, ToWriter, WriterMessage};
 use crate::store::WorkDir;
 use crate::store::digests::{Digests, Hashing};
 use crate::store::index::Location;
-use crate::trace::Trace;
+use crate::trace::{Queue, Trace};
 use crate::worker::child::path_bytes;
 use crate::worker::protocol::{Reply, Request, Wanted};
 use crate::worker::{Death, DeathOf, Drain, MediaWorker, Settings};
@@ -318,7 +318,11 @@ impl<'a> Lane<'a> {
 
     fn send(&self, item: usize, due: &Due, content: Content, outcome: Outcome) -> Result<(), Ended> {
         let finished = Finished { item, key: due.key, content, outcome };
-        Ok(self.to_writer.send((due.position, WriterMessage::Finished(finished)))?)
+        self.to_writer.send((due.position, WriterMessage::Finished(finished)))?;
+        if let Some(trace) = self.context.trace {
+            trace.depth(Queue::Values, self.to_writer.len());
+        }
+        Ok(())
     }
 }
 

@@ -26,6 +26,7 @@ pub mod zero_shot;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use contract::Decl;
 use serde_json::{Value, json};
@@ -39,6 +40,7 @@ use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::products::{File, Products, State};
 use crate::store::publish::remove;
+use crate::trace;
 use crate::ui::plural;
 
 /// A set stage of a session.
@@ -216,7 +218,11 @@ fn pass(
         let reused = products.state(&preimage, &session.digests) == State::Current && !is_forced;
         let mut told = "products as stored".to_string();
         if !reused {
+            let begin = Instant::now();
             let made = stage.run(during);
+            if let Some(trace) = &session.trace {
+                trace.span(trace::WRITER, id, begin, "");
+            }
             // Of what is not what it was, nobody knows what was read, nor what an error means.
             if stage.preimage()?.as_ref() != Some(&preimage) {
                 return Ok(Pass::Displaced(id));

@@ -101,9 +101,9 @@ fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
 fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
     Err(Error::Device {
         device: format!("cuda:{ordinal}"),
-        message:
-            "this is a CPU build; use a build with CUDA (cargo build --release --features cuda), or `device = \"cpu\"`"
-                .into(),
+        message: "this is a CPU build; use a build with CUDA, which packaging/cuda-build.sh makes (docs/cuda.md), or \
+                  `device = \"cpu\"`"
+            .into(),
     })
 }
 
@@ -196,6 +196,10 @@ mod tests {
     fn a_cpu_build_says_that_it_is_one() {
         let error = DeviceChoice::Cuda(0).open().unwrap_err().to_string();
         assert!(error.starts_with("device \"cuda:0\": this is a CPU build; use a build with CUDA"), "{error}");
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for file in ["packaging/cuda-build.sh", "docs/cuda.md"] {
+            assert!(error.contains(file) && root.join(file).exists(), "{error}");
+        }
         assert!(DeviceChoice::Auto.open().unwrap().1.to_string().starts_with("cpu ("));
     }
 }

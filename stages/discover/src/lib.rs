@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use contract::{Cause, Classify, Decl, Item, Kind};
 use serde::{Deserialize, Serialize};
 
+mod beside;
 mod listing;
 pub mod manifest;
 mod problem;
@@ -199,7 +200,10 @@ pub struct About {
 /// The data set at `source`.
 pub fn discover(source: &Path, params: &Params) -> Result<Dataset, DiscoverError> {
     let spec = params.resolve().map_err(|error| at(source, Problem::Params(error)))?;
-    let found = std::fs::metadata(source).map_err(|error| at(source, Problem::from_io(&error)))?;
+    let found = std::fs::metadata(source).map_err(|error| match Problem::from_io(&error) {
+        Problem::NotFound => at(source, beside::not_found(source)),
+        problem => at(source, problem),
+    })?;
     let draft = if found.is_dir() {
         match tau::find(source)? {
             Some(tables) => tau::read(source, &tables)?,

@@ -12,6 +12,10 @@ pub enum Problem {
     Params(ParamsError),
     #[error("no such file or folder")]
     NotFound,
+    #[error("no such file or folder{}; {}", did_you_mean(.nearest.as_ref()), lie_beside(.beside))]
+    NoSource { nearest: Option<String>, beside: Vec<String> },
+    #[error("no such file or folder: the folder `{0}` is not there or cannot be read")]
+    NoFolder(String),
     #[error("{what} `{name}` does not exist{}", hint(.obtain.as_ref()))]
     PartNotFound { what: &'static str, name: String, obtain: Option<String> },
     #[error(
@@ -45,7 +49,11 @@ pub enum Problem {
     Archive { name: String, why: &'static str },
     #[error("there is no item in it")]
     Empty,
-    #[error("no media file in it ({0})")]
+    #[error(
+        "no media file in it{} (pictures: {}; sound: {})",
+        if .0.is_empty() { String::new() } else { format!(": {}", .0) },
+        VIDEO_EXTENSIONS.join(" "), AUDIO_EXTENSIONS.join(" ")
+    )]
     NoMediaFile(String),
     #[error("the id is empty")]
     EmptyId,
@@ -100,6 +108,8 @@ impl Problem {
     pub(crate) fn class(&self) -> Cause {
         match self {
             Problem::NotFound
+            | Problem::NoSource { .. }
+            | Problem::NoFolder(_)
             | Problem::PartNotFound { .. }
             | Problem::NotTau
             | Problem::Unset(_)
@@ -120,6 +130,13 @@ pub(crate) fn resembling(name: &str, known: &[&str]) -> Option<String> {
 
 fn did_you_mean(name: Option<&String>) -> String {
     name.map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}
+
+fn lie_beside(names: &[String]) -> String {
+    match names {
+        [] => "nothing that could be a data set lies beside it".to_owned(),
+        names => format!("beside it: {}", names.join(", ")),
+    }
 }
 
 fn hint(obtain: Option<&String>) -> String {

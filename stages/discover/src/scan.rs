@@ -51,6 +51,11 @@ impl Medium {
     }
 }
 
+/// Whether a file is a medium by its name.
+pub(crate) fn is_medium(path: &Path) -> bool {
+    Medium::of(path).is_some()
+}
+
 /// A single media file as a data set of one.
 pub(crate) fn single(file: &Path) -> Result<Draft, DiscoverError> {
     let medium = Medium::of(file).ok_or_else(|| at(file, Problem::NotMedia))?;

@@ -11,8 +11,8 @@
 //! | `systems.csv`, `per_class.csv`, `per_city.csv`, `confusion.csv`, `comparisons.csv`, `curves.csv`, `failures.csv` | the same, a row per line of a table |
 //!
 //! The page has the table of the reference example (system, accuracy) with what a reader needs to trust it: both protocols,
-//! intervals, macro figures, log loss, calibration, and the figures that were **published** for the reference example, which are of
-//! its own data set and labelled so ([`PUBLISHED`]). Then comparisons of any two systems, figures per class and per city,
+//! intervals, macro figures, log loss, calibration, and, where the data set is that of the reference example ([`PUBLISHED_OF`]), the
+//! figures that were **published** for it ([`PUBLISHED`]). Then comparisons of any two systems, figures per class and per city,
 //! confusion matrices, reliability diagrams, learning curves, sample pictures with what every system said, failures with their
 //! causes, and where everything came from.
 //!
@@ -27,6 +27,7 @@
 //! # History of `version`
 //!
 //! 1. First version.
+//! 2. Published figures only on a page of the data set that they are of; before, on every page.
 
 use contract::{Decl, Kind};
 
@@ -45,13 +46,13 @@ pub use figures::{
 };
 pub use page::{Curve, Failure, Page, Point, Section, render};
 pub use params::{Params, ParamsError, Spec};
-pub use published::{PUBLISHED, Published};
+pub use published::{PUBLISHED, PUBLISHED_OF, Published};
 pub use samples::{Decision, Sample, choose};
 
 /// The declaration of the stage.
 pub const DECL: Decl = Decl {
     id: "report",
-    version: 1,
+    version: 2,
     kind: Kind::Set,
     inputs: &["zero-shot", "linear-probe", "audio", "audio-visual", "late-fusion", "evaluate"],
     summary: "figures, learning curves, sample pictures, failures and provenance -> one page, and the same as JSON and CSV",

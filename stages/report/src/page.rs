@@ -6,7 +6,7 @@ use predictions::Protocol;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{Error, Figures, PUBLISHED, Sample, html, tables};
+use crate::{Error, Figures, Sample, html, tables};
 
 /// Everything that goes onto the page.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +94,6 @@ fn metrics_json(page: &Page) -> Result<Vec<u8>, Error> {
     }
     let failures: Vec<Value> =
         causes.iter().map(|((stage, cause), n)| json!({ "stage": stage, "cause": cause, "n": n })).collect();
-    let of_set = "TAU Urban Audio-Visual Scenes 2021, development";
     let more = json!({
         "title": page.title,
         "dataset": page.dataset,
@@ -103,10 +102,12 @@ fn metrics_json(page: &Page) -> Result<Vec<u8>, Error> {
         "failures": failures,
         "provenance": page.provenance,
         "config": page.config,
-        "published": { "dataset": of_set, "figures": PUBLISHED },
     });
     if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
         value.extend(more);
+        if !page.published().is_empty() {
+            value.insert("published".to_owned(), json!({ "dataset": page.dataset, "figures": page.published() }));
+        }
     }
     let mut bytes = serde_json::to_vec_pretty(&value)?;
     bytes.push(b'\n');

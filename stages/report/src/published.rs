@@ -3,7 +3,12 @@
 use predictions::Protocol;
 use serde::Serialize;
 
-/// A published figure. It is of the data set *TAU Urban Audio-Visual Scenes 2021, development* and of nothing else.
+use crate::Page;
+
+/// The data set that the published figures are of, by the name that `discover` gives it.
+pub const PUBLISHED_OF: &str = "TAU Urban Audio-Visual Scenes 2021, development";
+
+/// A published figure. It is of [`PUBLISHED_OF`] and of nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Published {
     /// The system of this program that does the same, or the name of another system.
@@ -33,6 +38,13 @@ pub const PUBLISHED: [Published; 6] = [
         remark: "Wang et al. 2021, audio-visual",
     },
 ];
+
+impl Page {
+    /// The figures that were published for the data set of the page.
+    pub(crate) fn published(&self) -> &'static [Published] {
+        if self.dataset == PUBLISHED_OF { &PUBLISHED } else { &[] }
+    }
+}
 
 const fn clip(system: &'static str, accuracy: f64, remark: &'static str) -> Published {
     Published { system, protocol: Protocol::PerClip, accuracy, log_loss: None, remark }

@@ -2,7 +2,7 @@
 
 use predictions::Protocol;
 
-use crate::{Comparison, Difference, PUBLISHED, Page};
+use crate::{Comparison, Difference, Page};
 
 /// Name and content of every CSV file; numbers with all their digits, nothing where there is none.
 pub(crate) fn all(page: &Page) -> Vec<(&'static str, Vec<u8>)> {
@@ -24,7 +24,7 @@ fn systems(page: &Page) -> Vec<u8> {
         let ends = |ends: Option<[f64; 2]>| ends.map_or([String::new(), String::new()], |ends| ends.map(text));
         let [accuracy_low, accuracy_high] = ends(m.interval.map(|i| i.accuracy));
         let [loss_low, loss_high] = ends(m.interval.map(|i| i.log_loss));
-        let published = PUBLISHED.iter().find(|p| p.system == system && p.protocol == protocol);
+        let published = page.published().iter().find(|p| p.system == system && p.protocol == protocol);
         vec![
             system.to_owned(),
             protocol.to_string(),

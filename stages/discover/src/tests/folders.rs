@@ -69,7 +69,42 @@ fn a_file_outside_of_the_class_folders_is_an_error() {
 #[test]
 fn a_folder_without_media_is_an_error() {
     let root = tree(&["a.txt"]);
-    assert!(error(root.path()).ends_with("no media file in it (1 file is no medium and was ignored)"));
+    let message = error(root.path());
+    assert!(message.contains("no media file in it: 1 file is no medium and was ignored (pictures: mp4 "), "{message}");
+    let message = error(tree(&[]).path());
+    assert!(message.contains("no media file in it (pictures: mp4 "), "{message}");
+}
+
+#[test]
+fn a_mistyped_source_gets_a_suggestion_and_what_lies_beside_it() {
+    let root = tree(&[
+        "clips/bus/a.mp4",
+        "sets/demo.toml",
+        "sets/demo/d.wav",
+        "own.toml",
+        "b.wav",
+        "notes.txt",
+        ".hidden/c.wav",
+    ]);
+    let of = |name: &str| error(&root.path().join(name));
+    let beside = "beside it: b.wav, clips, own.toml, sets";
+    let path = |name: &str| root.path().join(name).display().to_string();
+    for (name, meant) in
+        [("clps", "clips"), ("own", "own.toml"), ("demo", "sets/demo.toml"), ("demo.toml", "sets/demo.toml")]
+    {
+        let meant = path(meant);
+        assert_eq!(of(name), format!("{name}: no such file or folder (did you mean `{meant}`?); {beside}"));
+    }
+    assert_eq!(of("zzz"), format!("zzz: no such file or folder; {beside}"));
+    let nowhere = path("nowhere");
+    assert_eq!(
+        of("nowhere/a.mp4"),
+        format!("a.mp4: no such file or folder: the folder `{nowhere}` is not there or cannot be read")
+    );
+    let many: Vec<String> = (10..30).map(|n| format!("set-{n}/a.wav")).collect();
+    let root = tree(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let message = error(&root.path().join("zzz"));
+    assert!(message.ends_with("set-20, set-21, 8 more"), "{message}");
 }
 
 #[cfg(unix)]
@@ -111,5 +146,8 @@ fn a_single_file_is_a_data_set_of_one() {
     assert_eq!(lines(&found(&root.path().join("s.wav")), root.path()), ["s . s.wav . . ."]);
     assert!(error(&root.path().join("x.txt")).starts_with("x.txt: neither a manifest"));
     let missing = discover(&root.path().join("none"), &Params::default()).unwrap_err();
-    assert_eq!((missing.to_string().as_str(), missing.class()), ("none: no such file or folder", Cause::Missing));
+    assert_eq!(
+        (missing.to_string().as_str(), missing.class()),
+        ("none: no such file or folder; beside it: my clip.mp4, s.wav", Cause::Missing)
+    );
 }

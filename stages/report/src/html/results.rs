@@ -7,7 +7,7 @@ use super::chart::{Scale, WHISKER, whisker};
 use super::{count, name, nats, percent, percent_range};
 use crate::page::unit;
 use crate::tables::protocols;
-use crate::{Metrics, PUBLISHED, Page};
+use crate::{Metrics, Page};
 
 pub(super) fn part(page: &Page) -> Option<Markup> {
     let protocols = protocols(page);
@@ -21,10 +21,11 @@ pub(super) fn part(page: &Page) -> Option<Markup> {
                  every row is right there is nothing to resample, and the interval has no width: the share of errors may then still be \
                  up to about 3 divided by the number of groups (rule of three)."
             }
-            p.small {
-                "† " b { "Published" } " figures are of the real data set, TAU Urban Audio-Visual Scenes 2021 development, and not of \
-                 the data of this page unless it says so: those of the reference example (10-s clips; its two trained networks \
-                 were selected on the very clips they are judged by) and of the challenge's baseline."
+            @if !page.published().is_empty() {
+                p.small {
+                    "† " b { "Published" } " figures are those of the reference example (10-s clips; its two trained networks \
+                     were selected on the very clips they are judged by) and of the challenge's baseline."
+                }
             }
         }
     })
@@ -32,7 +33,8 @@ pub(super) fn part(page: &Page) -> Option<Markup> {
 
 fn table(page: &Page, protocol: Protocol) -> Markup {
     let systems = page.figures.of(protocol);
-    let published: Vec<_> = PUBLISHED.iter().filter(|p| p.protocol == protocol).collect();
+    let is_published = !page.published().is_empty();
+    let published: Vec<_> = page.published().iter().filter(|p| p.protocol == protocol).collect();
     let best = |figure: fn(&Metrics) -> f64, sign: f64| {
         let values = systems.iter().map(|(_, m)| figure(m));
         values.max_by(|a, b| (sign * a).total_cmp(&(sign * b))).unwrap_or(f64::NAN)
@@ -54,7 +56,9 @@ fn table(page: &Page, protocol: Protocol) -> Markup {
         }
         div.wide { table.sortable {
             thead { tr {
-                th { "system" } th.n { "accuracy" } th data-plain { "0 … 100 %" } th.n { "published †" } th.n { "macro accuracy" }
+                th { "system" } th.n { "accuracy" } th data-plain { "0 … 100 %" }
+                @if is_published { th.n { "published †" } }
+                th.n { "macro accuracy" }
                 th.n { "log loss" } th.n { "macro log loss" } th.n { "ECE" } th.n { (unit(protocol)) }
             } }
             tbody { @for (system, m) in &systems {
@@ -67,9 +71,11 @@ fn table(page: &Page, protocol: Protocol) -> Markup {
                     td.plot.(super::colour(page, system)) {
                         (whisker(&scale, m.accuracy, m.interval.map(|i| i.accuracy), m.chance.accuracy, true, &percent(m.accuracy)))
                     }
-                    @let same = published.iter().find(|p| p.system == *system);
-                    td.n.published data-v=(same.map_or(-1.0, |p| p.accuracy)) title=[same.map(|p| p.remark)] {
-                        (same.map_or("–".to_owned(), |p| percent(p.accuracy)))
+                    @if is_published {
+                        @let same = published.iter().find(|p| p.system == *system);
+                        td.n.published data-v=(same.map_or(-1.0, |p| p.accuracy)) title=[same.map(|p| p.remark)] {
+                            (same.map_or("–".to_owned(), |p| percent(p.accuracy)))
+                        }
                     }
                     td.n data-v=(m.macro_accuracy) {
                         span.(bold(m.macro_accuracy, macro_accuracy)) { (percent(m.macro_accuracy)) }

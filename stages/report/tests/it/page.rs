@@ -1,7 +1,7 @@
 //! The structure of the page.
 
 use predictions::{Prediction, Predictions, Protocol};
-use report::{Curve, Error, Failure, Figures, Page, Point, Sample, Section, render};
+use report::{Curve, Error, Failure, Figures, PUBLISHED_OF, Page, Point, Sample, Section, render};
 
 use crate::made_up;
 
@@ -90,15 +90,24 @@ fn everything_is_on_it() {
     assert_eq!(html.matches("<table class=\"confusion\">").count(), 10);
     assert_eq!(html.matches("aria-label=\"Reliability of ").count(), 10);
     assert_eq!(html.matches("aria-label=\"learning rate\"").count(), 2);
-    for published in ["69.7", "89.3", "77.1", "92.5", "84.8", "77.0"] {
-        assert!(html.contains(&format!(">{published}\u{202f}%</td>")), "{published}");
-    }
-    assert!(html.contains("<b>Published</b> figures are of the real data set, TAU Urban Audio-Visual Scenes 2021"));
     let shown = page.figures.notes.iter().chain(page.failures.iter().map(|failure| &failure.message));
     for text in shown.chain(page.samples.iter().map(|sample| &sample.id)) {
         assert!(html.contains(text.as_str()), "{text}");
     }
     assert!(html.contains("6f0c1f3a9b7e42d8") && html.contains("[late-fusion]"));
+}
+
+#[test]
+fn published_figures_stand_beside_those_of_their_data_set_alone() {
+    let own = html(&made_up::page());
+    let tau = html(&Page { dataset: PUBLISHED_OF.to_owned(), ..made_up::page() });
+    for published in ["69.7", "89.3", "77.1", "92.5", "84.8", "77.0"] {
+        assert!(tau.contains(&format!(">{published}\u{202f}%</td>")), "{published}");
+    }
+    assert!(!own.contains("class=\"n published\""));
+    for words in ["published †", "<b>Published</b> figures are those of the reference example", "DCASE baseline"] {
+        assert!(tau.contains(words) && !own.contains(words), "{words}");
+    }
 }
 
 /// A page all of whose texts are hostile.
