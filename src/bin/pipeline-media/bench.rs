@@ -101,8 +101,9 @@ impl Bench {
         let fail = |e: &media::MediaError| Failure::from_error(e);
         let file = MediaFile::read(path).map_err(|e| fail(&e))?;
         let mut pictures: Vec<Picture> = Vec::new();
+        let period = self.frames.period();
         // A file whose times were mistaken is decoded again, once: the first time shows it, and is not counted.
-        let mut video = Video::open_file(&file).map_err(|e| fail(&e))?;
+        let mut video = Video::open_for(&file, period).map_err(|e| fail(&e))?;
         let mut wanted = self.wanted(&video)?;
         if video.decode(&wanted, &mut |_, _| ControlFlow::Continue(())).map_err(|e| fail(&e))?
             == media::Outcome::Revised
@@ -115,11 +116,11 @@ impl Bench {
         });
         self.sum.video_seconds += last.max(0.0);
         timed(&mut self.sum.decode_only, || {
-            Video::open_file(&file).and_then(|video| video.decode_unconverted(&wanted))
+            Video::open_for(&file, period).and_then(|video| video.decode_unconverted(&wanted))
         })
         .map_err(|e| fail(&e))?;
         timed(&mut self.sum.extract, || {
-            let mut video = Video::open_file(&file)?;
+            let mut video = Video::open_for(&file, period)?;
             loop {
                 pictures.clear();
                 let outcome = video.decode(&wanted, &mut |_, picture| {

@@ -46,7 +46,7 @@ impl Maker {
         cpu: &mut CpuTime,
         output: &mut impl Write,
     ) -> io::Result<Result<(), Failure>> {
-        let mut video = match Video::open_file(file) {
+        let mut video = match Video::open_for(file, self.frames.period()) {
             Ok(video) => video,
             Err(error) => return Ok(Err(Failure::from_error(&error))),
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use contract::Partial;
+use contract::{Partial, TimeBase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The table `[extract-frames]` as written.
@@ -192,6 +192,12 @@ impl FrameSpec {
     /// `num` pictures in `den` seconds, of whatever there is of a video.
     pub const fn at(num: u32, den: u32) -> FrameSpec {
         FrameSpec { fps_num: num, fps_den: den, partial: Partial::Keep }
+    }
+
+    /// The time from one picture to the next in seconds.
+    pub fn period(&self) -> TimeBase {
+        let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        TimeBase { num: whole(self.fps_den), den: whole(self.fps_num) }
     }
 }
 

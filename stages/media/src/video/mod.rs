@@ -24,18 +24,19 @@
 //!
 //! The packets alone say which frames there are ([`Timeline`]), so only the wanted frames and what they refer to are decoded and only the wanted ones
 //! converted. In H.264 and HEVC, pictures to which no other refers are left out, and so is all between the last wanted frame and the next place
-//! where decoding can begin anew. Where packets cannot be trusted (damage, missing times, changes of size) the stream is decoded once more to see what there
-//! is; [`Outcome::Revised`] tells when that was found out only while decoding.
+//! where decoding can begin anew. Where packets cannot be trusted (damage, missing times, changes of size) the whole stream is decoded to see what there
+//! is, and the frames that [`Video::open_for`] was told of are kept on the way; [`Outcome::Revised`] tells when that was found out only while decoding.
 //!
 //! # Limits
 //!
 //! Pictures of more than 16,384 pixels a side or 268 megapixels are refused; so are encrypted streams. Compressed bytes are kept in memory up to
-//! 64 MiB, so that an ordinary clip is read from disk once.
+//! 64 MiB, so that an ordinary clip is read from disk once; frames up to 96 MiB.
 
 mod clock;
 mod container;
 mod convert;
 mod decoder;
+mod kept;
 mod orient;
 mod passes;
 mod plan;
@@ -49,6 +50,7 @@ use std::path::Path;
 use container::{Container, Packets};
 use contract::{FrameTime, Picture, TimeBase, Timeline};
 use convert::{Converter, Shape};
+use kept::Kept;
 use passes::Verdict;
 use predict::{Entry, Prediction};
 use role::Roles;
@@ -93,14 +95,15 @@ pub struct Video {
     info: VideoInfo,
     source: Source,
     damage: Option<Damage>,
+    period: Option<TimeBase>,
 }
 
 /// Where the timeline comes from.
 enum Source {
     /// The packets.
     Predicted(Prediction),
-    /// The frames themselves; `first` is the shape of the first.
-    Decoded { timeline: Timeline, first: Shape },
+    /// The frames themselves; `first` is the shape of the first, `kept` those that are likely to be wanted.
+    Decoded { timeline: Timeline, first: Shape, kept: Kept },
 }
 
 impl Video {
@@ -111,6 +114,15 @@ impl Video {
 
     /// Reads the file's packets once; decodes only where the packets do not tell.
     pub fn open_file(file: &MediaFile) -> Result<Self, MediaError> {
+        Self::open_with(file, None)
+    }
+
+    /// The same; a picture will be wanted every `period`. Where everything has to be decoded to see what there is, those are kept, and not decoded again.
+    pub fn open_for(file: &MediaFile, period: TimeBase) -> Result<Self, MediaError> {
+        Self::open_with(file, Some(period))
+    }
+
+    fn open_with(file: &MediaFile, period: Option<TimeBase>) -> Result<Self, MediaError> {
         let mut container = Container::open(file)?;
         let mut roles = Roles::new(container.facts.codec, &container.facts.extradata);
         let mut entries = Vec::new();
@@ -140,10 +152,10 @@ impl Video {
         let (source, damage) = if let Some(prediction) = predict::predict(facts, &entries) {
             (Source::Predicted(prediction), damage)
         } else {
-            let (source, broken) = look(&container, &packets)?;
+            let (source, broken) = look(&container, &packets, period)?;
             (source, Damage::earlier(damage, broken))
         };
-        Ok(Video { container, packets, entries, info, source, damage })
+        Ok(Video { container, packets, entries, info, source, damage, period })
     }
 
     /// Whether only a part of the stream is good, as far as is known by now: from the container when it is opened, from the decoder when
@@ -206,14 +218,22 @@ impl Video {
                     },
                 )?;
                 if verdict == Verdict::Mistaken {
-                    let (source, broken) = look(&self.container, &self.packets)?;
+                    let (source, broken) = look(&self.container, &self.packets, self.period)?;
                     self.source = source;
                     self.damage = Damage::earlier(self.damage.take(), broken);
                     return Ok(Outcome::Revised);
                 }
             }
-            Source::Decoded { first, .. } => {
+            Source::Decoded { first, kept, .. } => {
                 let mut converter = Converter::new(*first, matrix)?;
+                if let Some(frames) = kept.all(&wanted) {
+                    for (index, frame) in wanted.into_iter().zip(frames) {
+                        if !give(index, converter.picture(frame)?) {
+                            return Ok(Outcome::Stopped);
+                        }
+                    }
+                    return Ok(Outcome::Done);
+                }
                 let mut left = wanted.as_slice();
                 passes::exact(&self.container, &self.packets, &mut |seen| {
                     if left.first() == Some(&seen.index) {
@@ -234,9 +254,15 @@ impl Video {
     }
 }
 
-/// Decodes the stream once to see which frames there are, and which of them are damaged.
-fn look(container: &Container, packets: &Packets) -> Result<(Source, Option<Damage>), MediaError> {
+/// Decodes the stream once to see which frames there are, and which of them are damaged; keeps one every `period`.
+fn look(
+    container: &Container,
+    packets: &Packets,
+    period: Option<TimeBase>,
+) -> Result<(Source, Option<Damage>), MediaError> {
     let facts = &container.facts;
+    let time_base = TimeBase { num: facts.time_base.num, den: facts.time_base.den };
+    let mut kept = Kept::every(period, time_base);
     let (mut frames, mut restarts) = (Vec::new(), Vec::new());
     let (mut first, mut last) = (None, None);
     let broken = passes::exact(container, packets, &mut |seen| {
@@ -246,18 +272,14 @@ fn look(container: &Container, packets: &Packets) -> Result<(Source, Option<Dama
             restarts.push(seen.index);
         }
         frames.push(FrameTime { pts: seen.pts, duration: seen.duration });
+        kept.see(&seen)?;
         Ok(true)
     })?;
     let Some(first) = first else {
         return Err(broken.error.map_or(MediaError::Empty { unit: "picture" }, decoder::undecodable));
     };
-    let timeline = Timeline {
-        time_base: TimeBase { num: facts.time_base.num, den: facts.time_base.den },
-        frames,
-        multiple_streams: facts.streams > 1,
-        restarts,
-    };
-    Ok((Source::Decoded { timeline, first }, broken.damage()))
+    let timeline = Timeline { time_base, frames, multiple_streams: facts.streams > 1, restarts };
+    Ok((Source::Decoded { timeline, first, kept: kept.end() }, broken.damage()))
 }
 
 #[cfg(test)]

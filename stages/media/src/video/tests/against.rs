@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 use extract_frames::{FrameSpec, Rate, select};
 use tempfile::TempDir;
 
-use crate::{Damage, MediaError, Outcome, Video};
+use super::super::Source;
+use super::super::kept::Kept;
+use crate::{Damage, MediaError, MediaFile, Outcome, Video};
 
 /// Size and digest of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +82,7 @@ pub(super) fn ours(path: &Path, fps: &str) -> Result<Vec<Shot>, MediaError> {
 pub(super) fn ours_and_damage(path: &Path, fps: &str) -> Result<(Vec<Shot>, Option<Damage>), MediaError> {
     let rate: Rate = fps.parse().unwrap();
     let spec = FrameSpec::at(rate.num, rate.den);
-    let mut video = Video::open(path)?;
+    let mut video = Video::open_for(&MediaFile::read(path)?, spec.period())?;
     for _ in 0..2 {
         let picks = select(video.timeline(), &spec).unwrap();
         let wanted: Vec<usize> = picks.iter().map(|p| p.frame).collect();
@@ -91,10 +93,24 @@ pub(super) fn ours_and_damage(path: &Path, fps: &str) -> Result<(Vec<Shot>, Opti
             ControlFlow::Continue(())
         })?;
         if outcome == Outcome::Done {
+            decoded_again_they_are_the_same(&mut video, &shots);
             return Ok((wanted.iter().map(|i| shots[i]).collect(), video.damage().cloned()));
         }
     }
     panic!("revised twice");
+}
+
+/// Where frames were kept while the stream was looked at: what a second look gives.
+fn decoded_again_they_are_the_same(video: &mut Video, shots: &BTreeMap<usize, Shot>) {
+    let Source::Decoded { kept, timeline, .. } = &mut video.source else { return };
+    let wanted: Vec<usize> = shots.keys().copied().collect();
+    assert!(kept.all(&wanted).is_some(), "the frames that are wanted are those that were kept");
+    *kept = Kept::every(None, timeline.time_base);
+    let outcome = video.decode(&wanted, &mut |index, p| {
+        assert_eq!(shots[&index], Shot { width: p.width, height: p.height, hash: digest(&p.rgb) });
+        ControlFlow::Continue(())
+    });
+    assert_eq!(outcome, Ok(Outcome::Done));
 }
 
 /// `Ok` with a line for a table, or `Err` with what differs.
