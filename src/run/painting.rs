@@ -6,6 +6,8 @@
 //! it, or that ended while this one was at it, or that was killed - holds every row in the store against its pictures. Of two such runs the one
 //! that ends last sees the other's sign and everything that it published. A sign stays until such a look has been taken with nobody else at work.
 
+use std::cell::Cell;
+
 use crate::error::Result;
 use crate::events::{Event, Reporter};
 use crate::key::Template;
@@ -25,6 +27,8 @@ pub struct Painting {
     template: Option<Template>,
     /// Where it writes some.
     sign: Option<Sign>,
+    /// Whether the last look saw signs of other pictures. They stay for as long as this run's own does.
+    rivals: Cell<bool>,
 }
 
 impl Painting {
@@ -32,8 +36,8 @@ impl Painting {
     pub fn begin(session: &Session, reporter: &dyn Reporter) -> Result<(Painting, bool)> {
         let is_it = |plan: &&StagePlan| plan.decl.id == extract_frames::DECL.id && plan.source != Source::Imported;
         let plan = session.plans.iter().find(is_it);
-        let mut painting =
-            Painting { work: session.work.clone(), template: plan.map(|plan| plan.template.clone()), sign: None };
+        let template = plan.map(|plan| plan.template.clone());
+        let mut painting = Painting { work: session.work.clone(), template, sign: None, rivals: Cell::new(false) };
         let Some(plan) = plan else { return Ok((painting, false)) };
         let mut states = plan.shards.iter().flat_map(|shard| shard.stale.iter().flatten());
         if states.any(|state| matches!(state, ItemState::Due(_))) {
@@ -51,7 +55,8 @@ impl Painting {
         let Some(template) = &self.template else { return Ok(0) };
         let others = Sign::of_others(&self.work)?;
         let mut retracted = 0;
-        if !others.iter().all(|sign| sign.is_of(template)) {
+        self.rivals.set(!others.iter().all(|sign| sign.is_of(template)));
+        if self.rivals.get() {
             retracted = retract_false_rows(&self.work)?;
         }
         if retracted > 0 {
@@ -65,6 +70,11 @@ impl Painting {
             others.iter().try_for_each(Sign::take_down)?;
         }
         Ok(retracted)
+    }
+
+    /// Whether another run has written other pictures since the look before the last, or is at it.
+    pub fn has_rivals(&self) -> bool {
+        self.rivals.get()
     }
 
     /// No more pictures are written, and the last look found nothing.

@@ -1,0 +1,106 @@
+//! Passes over the clips until one has lost nothing to other processes.
+//!
+//! Other runs on the same work directory may take away what this one counts on. Another pass finds it elsewhere or computes it again, and
+//! sooner or later the others have ended. Only of two runs that want other pictures under the same names each spoils what the other has made; so
+//! that not both begin anew for ever, each waits for a time of its own before it does, and one gets ahead.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::events::{Event, Reporter};
+use crate::run::painting::Painting;
+use crate::run::pass;
+use crate::run::writer::Tally;
+use crate::session::Session;
+use crate::ui::plural;
+
+/// A run gives up after this many passes that lost something ...
+const PASSES: u32 = 4;
+
+/// ... but not so long after the first of them that the others might be about to end, on however slow a machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The longest that it waits between two passes.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// How often a run that waits looks whether it is to stop.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Runs the item stages. Returns the session as it was planned last, if more than once, and the tally of each stage.
+pub(super) fn run(
+    session: &Session,
+    painting: &Painting,
+    reporter: &dyn Reporter,
+    stop: &AtomicBool,
+) -> Result<(Option<Session>, Vec<Tally>)> {
+    let mut begun = Instant::now();
+    let mut tallies = one_pass(session, reporter, stop)?;
+    let mut written_over = painting.check(reporter)?;
+    let mut replanned = None;
+    let first_loss = Instant::now();
+    for passes in 1.. {
+        let lost = written_over + tallies.iter().map(|tally| tally.lost).sum::<usize>();
+        if lost == 0 || stop.load(Ordering::Relaxed) {
+            break;
+        }
+        if passes >= PASSES && first_loss.elapsed() >= PATIENCE {
+            return Err(giving_up(session, &tallies, written_over, painting));
+        }
+        let what = plural(lost, "value or shard");
+        let message = format!("{what} that the store had a moment ago, now gone or damaged: found or computed again");
+        reporter.report(&Event::Warning { message });
+        wait(begun.elapsed(), passes, stop);
+        begun = Instant::now();
+        let session = &*replanned.insert(session.again()?);
+        let again = one_pass(session, reporter, stop)?;
+        written_over = painting.check(reporter)?;
+        tallies = tallies.into_iter().zip(again).map(|(before, now)| now.after(before)).collect();
+    }
+    Ok((replanned, tallies))
+}
+
+fn one_pass(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Vec<Tally>> {
+    let tallies = pass::run(session, reporter, stop);
+    // Hashes are worth keeping whatever became of the run.
+    session.digests.save()?;
+    tallies
+}
+
+/// Nothing after the first pass, which most often is enough; then by chance up to the time that the last one took, and twice that after each more.
+fn wait(pass: Duration, passes: u32, stop: &AtomicBool) {
+    let Some(doublings) = passes.checked_sub(2) else { return };
+    let longest = pass.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_WAIT);
+    // The keys of a hash table are the chance that the standard library has.
+    let chance = RandomState::new().hash_one(passes) as f64 / u64::MAX as f64;
+    let until = Instant::now() + longest.mul_f64(chance);
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(TICK.min(until.saturating_duration_since(Instant::now())));
+    }
+}
+
+/// Why there is no end of it: what the others did in the last pass.
+fn giving_up(session: &Session, tallies: &[Tally], written_over: usize, painting: &Painting) -> Error {
+    let folder = |stage| session.work.stage(stage).display().to_string();
+    let mut lost: Vec<(&'static str, usize)> =
+        session.plans.iter().zip(tallies).map(|(plan, tally)| (plan.decl.id, tally.lost)).collect();
+    lost.retain(|(_, lost)| *lost > 0);
+    let mut reasons = Vec::new();
+    // Rows go with the pictures that others write over.
+    let pictures = extract_frames::DECL.id;
+    let is_painted = |(stage, _): &(&str, usize)| painting.has_rivals() && *stage == pictures;
+    if written_over > 0 || lost.iter().any(is_painted) {
+        reasons.push((pictures, format!("another process keeps writing other pictures into {}", folder(pictures))));
+        lost.retain(|(stage, _)| *stage != pictures);
+    }
+    reasons.extend(lost.into_iter().map(|(stage, lost)| {
+        let what = plural(lost, "value or shard");
+        (stage, format!("another process keeps taking its shards away: {what} missing in {}", folder(stage)))
+    }));
+    let stage = reasons.first().map_or(pictures, |(stage, _)| *stage);
+    let reasons: Vec<String> = reasons.into_iter().map(|(_, reason)| reason).collect();
+    let message =
+        format!("{}: run again when that one has ended, or use another work directory", reasons.join(", and "));
+    Error::Stage { stage, message }
+}
