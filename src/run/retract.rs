@@ -82,7 +82,7 @@ pub fn retract_false_rows(work: &WorkDir) -> Result<usize> {
         };
         let untrue = is_true.iter().filter(|is_true| !**is_true).count();
         if untrue > 0 {
-            take_out(file, |position| is_true[position], &mut || parts.join(own_name("part")))?;
+            take_out(file, |position| is_true[position], &mut || parts.join(own_name("part") + ".h5"))?;
             gone += untrue;
         }
     }
