@@ -14,7 +14,6 @@ use crate::run::painting::Painting;
 use crate::run::pass;
 use crate::run::writer::Tally;
 use crate::session::Session;
-use crate::ui::plural;
 
 /// A run gives up after this many passes that lost something ...
 const PASSES: u32 = 4;
@@ -48,7 +47,7 @@ pub(super) fn run(
         if passes >= PASSES && first_loss.elapsed() >= PATIENCE {
             return Err(giving_up(session, &tallies, written_over, painting));
         }
-        let what = plural(lost, "value or shard");
+        let what = values_or_shards(lost);
         let message = format!("{what} that the store had a moment ago, now gone or damaged: found or computed again");
         reporter.report(&Event::Warning { message });
         wait(begun.elapsed(), passes, stop);
@@ -80,27 +79,76 @@ fn wait(pass: Duration, passes: u32, stop: &AtomicBool) {
     }
 }
 
-/// Why there is no end of it: what the others did in the last pass.
+/// The error of a run that gives up after such a last pass.
 fn giving_up(session: &Session, tallies: &[Tally], written_over: usize, painting: &Painting) -> Error {
-    let folder = |stage| session.work.stage(stage).display().to_string();
-    let mut lost: Vec<(&'static str, usize)> =
-        session.plans.iter().zip(tallies).map(|(plan, tally)| (plan.decl.id, tally.lost)).collect();
-    lost.retain(|(_, lost)| *lost > 0);
-    let mut reasons = Vec::new();
+    let lost = session.plans.iter().zip(tallies).map(|(plan, tally)| (plan.decl.id, tally.lost));
+    let lost: Vec<(&'static str, usize)> = lost.filter(|(_, lost)| *lost > 0).collect();
     // Rows go with the pictures that others write over.
-    let pictures = extract_frames::DECL.id;
-    let is_painted = |(stage, _): &(&str, usize)| painting.has_rivals() && *stage == pictures;
-    if written_over > 0 || lost.iter().any(is_painted) {
-        reasons.push((pictures, format!("another process keeps writing other pictures into {}", folder(pictures))));
-        lost.retain(|(stage, _)| *stage != pictures);
-    }
-    reasons.extend(lost.into_iter().map(|(stage, lost)| {
-        let what = plural(lost, "value or shard");
-        (stage, format!("another process keeps taking its shards away: {what} missing in {}", folder(stage)))
-    }));
-    let stage = reasons.first().map_or(pictures, |(stage, _)| *stage);
-    let reasons: Vec<String> = reasons.into_iter().map(|(_, reason)| reason).collect();
-    let message =
-        format!("{}: run again when that one has ended, or use another work directory", reasons.join(", and "));
+    let is_painted = written_over > 0 || (painting.has_rivals() && lost.iter().any(|(stage, _)| *stage == PICTURES));
+    let (stage, message) = reason(&lost, is_painted, |stage| session.work.stage(stage).display().to_string());
     Error::Stage { stage, message }
+}
+
+const PICTURES: &str = extract_frames::DECL.id;
+
+/// What the others did, and the first stage that they did it to.
+fn reason(
+    lost: &[(&'static str, usize)],
+    is_painted: bool,
+    folder: impl Fn(&'static str) -> String,
+) -> (&'static str, String) {
+    let painted = || (PICTURES, format!("another process keeps writing other pictures into {}", folder(PICTURES)));
+    let taken = |(stage, lost): &(&'static str, usize)| {
+        let what = values_or_shards(*lost);
+        (*stage, format!("another process keeps taking shards away: {what} missing in {}", folder(stage)))
+    };
+    let others = lost.iter().filter(|(stage, _)| !(is_painted && *stage == PICTURES));
+    let reasons: Vec<(&str, String)> = is_painted.then(painted).into_iter().chain(others.map(taken)).collect();
+    let stage = reasons.first().map_or(PICTURES, |(stage, _)| *stage);
+    let reasons: Vec<String> = reasons.into_iter().map(|(_, reason)| reason).collect();
+    let advice = "run again when that one has ended, or use another work directory";
+    (stage, format!("{}: {advice}", reasons.join(", and ")))
+}
+
+fn values_or_shards(n: usize) -> String {
+    if n == 1 { "1 value or shard".to_string() } else { format!("{n} values or shards") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_for_giving_up_is_what_the_others_did() {
+        let reason = |lost: &[(&'static str, usize)], is_painted| {
+            let (stage, message) = reason(lost, is_painted, |stage| format!("work/{stage}"));
+            (
+                stage,
+                message
+                    .strip_suffix(": run again when that one has ended, or use another work directory")
+                    .expect("advice")
+                    .to_string(),
+            )
+        };
+        let pictures = "another process keeps writing other pictures into work/extract-frames";
+        let taken = |what: &str, stage: &str| {
+            format!("another process keeps taking shards away: {what} missing in work/{stage}")
+        };
+        assert_eq!(reason(&[], true), ("extract-frames", pictures.to_string()));
+        assert_eq!(reason(&[("extract-frames", 1)], true), ("extract-frames", pictures.to_string()));
+        let rows = taken("1 value or shard", "extract-frames");
+        assert_eq!(reason(&[("extract-frames", 1)], false), ("extract-frames", rows));
+        let shards = taken("2 values or shards", "log-mel");
+        assert_eq!(reason(&[("log-mel", 2)], false), ("log-mel", shards.clone()));
+        let both = format!("{pictures}, and {shards}");
+        assert_eq!(reason(&[("extract-frames", 1), ("log-mel", 2)], true), ("extract-frames", both));
+    }
+
+    #[test]
+    fn whoever_waits_is_told_to_stop() {
+        let begun = Instant::now();
+        wait(Duration::from_hours(1), 1, &AtomicBool::new(false));
+        wait(Duration::from_hours(1), 9, &AtomicBool::new(true));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
 }
