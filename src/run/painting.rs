@@ -4,7 +4,8 @@
 //! memory is not found there: published a moment later, it would vouch for pictures that are not its own. So a run that is going to write
 //! pictures says so first ([`Sign`]), and looks at the store after that. Whoever then finds the sign of other pictures - of a run that is at
 //! it, or that ended while this one was at it, or that was killed - holds every row in the store against its pictures. Of two such runs the one
-//! that ends last sees the other's sign and everything that it published. A sign stays until such a look has been taken with nobody else at work.
+//! that ends last sees the other's sign and everything that it published. A sign stays until such a look has found nothing, with nobody else at
+//! work.
 
 use std::cell::Cell;
 
@@ -65,8 +66,8 @@ impl Painting {
                 format!("another run has written over the pictures of {what}: those that are wanted are made again");
             reporter.report(&Event::Warning { message });
         }
-        // One that is still at it has not looked yet.
-        if others.iter().all(|sign| sign.is_abandoned) {
+        // One that is still at it has not looked yet; and what is made again now is looked at, too.
+        if retracted == 0 && others.iter().all(|sign| sign.is_abandoned) {
             others.iter().try_for_each(Sign::take_down)?;
         }
         Ok(retracted)
