@@ -39,8 +39,10 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     });
     publish_items(work, &dataset.items)?;
     sweep(work);
-    let (painting, is_stale) = Painting::begin(session, reporter)?;
-    let planned_again = if is_stale { Some(session.planned_again()?) } else { None };
+    let (mut painting, mut planned_again) = (Painting::of(session), None);
+    while painting.announce(planned_again.as_ref().unwrap_or(session), reporter)? {
+        planned_again = Some(session.planned_again()?);
+    }
     let session = planned_again.as_ref().unwrap_or(session);
     for plan in &session.plans {
         for damaged in &plan.index.damaged {
@@ -50,7 +52,7 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     }
     sets::check(session)?;
     let pass = Instant::now();
-    let (replanned, tallies) = passes::run(session, &painting, reporter, stop)?;
+    let (replanned, tallies) = passes::run(session, &mut painting, reporter, stop)?;
     let item_seconds = pass.elapsed().as_secs_f64();
     let session = replanned.as_ref().unwrap_or(session);
     let Session { work, plans, .. } = session;

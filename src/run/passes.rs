@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(50);
 /// Runs the item stages. Returns the session as it was planned last, if more than once, and the tally of each stage.
 pub(super) fn run(
     session: &Session,
-    painting: &Painting,
+    painting: &mut Painting,
     reporter: &dyn Reporter,
     stop: &AtomicBool,
 ) -> Result<(Option<Session>, Vec<Tally>)> {
@@ -52,8 +52,11 @@ pub(super) fn run(
         reporter.report(&Event::Warning { message });
         wait(begun.elapsed(), passes, stop);
         begun = Instant::now();
-        let session = &*replanned.insert(session.again()?);
-        let again = one_pass(session, reporter, stop)?;
+        let mut planned_again = session.again()?;
+        while painting.announce(&planned_again, reporter)? {
+            planned_again = session.again()?;
+        }
+        let again = one_pass(replanned.insert(planned_again), reporter, stop)?;
         written_over = painting.check(reporter)?;
         tallies = tallies.into_iter().zip(again).map(|(before, now)| now.after(before)).collect();
     }

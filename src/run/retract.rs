@@ -79,33 +79,43 @@ enum Worth {
 /// Takes every row out of the store whose pictures are not there as they were made; returns how many went. Pictures beside those of a row that
 /// stays, which another run has numbered on, go as well.
 pub fn retract_false_rows(work: &WorkDir) -> Result<usize> {
-    let stage = extract_frames::DECL.id;
-    let (folder, parts) = (work.stage(stage), work.parts(stage));
-    let (mut gone, mut listed) = (0, Listed::new());
-    for file in &Index::open(work, stage, true)?.files {
-        let worths = match hold_against_pictures(file, &folder) {
-            Err(error) if error.is_damage() => {
-                set_aside(&file.path, &file.stamp())?;
-                continue;
-            }
-            // Another process has moved it: what it holds is looked at where it lies now, by whoever ends last.
-            Err(_) if !file.path.exists() => continue,
-            worths => worths?,
-        };
-        let untrue = worths.iter().filter(|worth| matches!(worth, Worth::Untrue)).count();
-        if untrue > 0 {
-            let is_kept = |position: usize| !matches!(worths[position], Worth::Untrue);
-            take_out(file, is_kept, &mut || parts.join(own_name("part") + ".h5"))?;
-            gone += untrue;
-        }
-        for (item, worth) in file.items.iter().zip(&worths) {
-            if let Worth::Pictures(format) = worth {
-                listed.entry(item.id.clone()).or_default().push((*format, item.rows));
-            }
+    let folder = work.stage(extract_frames::DECL.id);
+    let mut gone = 0;
+    loop {
+        let mut listed = Listed::new();
+        let files = Index::open(work, extract_frames::DECL.id, true)?.files;
+        let untrue = files.iter().map(|file| retract_from(file, work, &mut listed)).collect::<Result<Vec<_>>>()?;
+        gone += untrue.iter().flatten().sum::<usize>();
+        // What another process has moved meanwhile is looked at where it lies now.
+        if untrue.iter().all(Option::is_some) {
+            remove_strays(&folder, &listed)?;
+            return Ok(gone);
         }
     }
-    remove_strays(&folder, &listed)?;
-    Ok(gone)
+}
+
+/// The same for one file; adds to `listed` what stays. `None`: it lies elsewhere by now.
+fn retract_from(file: &IndexedFile, work: &WorkDir, listed: &mut Listed) -> Result<Option<usize>> {
+    let stage = extract_frames::DECL.id;
+    let worths = match hold_against_pictures(file, &work.stage(stage)) {
+        Err(error) if error.is_damage() => {
+            set_aside(&file.path, &file.stamp())?;
+            return Ok(Some(0));
+        }
+        Err(_) if !file.path.exists() => return Ok(None),
+        worths => worths?,
+    };
+    let untrue = worths.iter().filter(|worth| matches!(worth, Worth::Untrue)).count();
+    if untrue > 0 {
+        let is_kept = |position: usize| !matches!(worths[position], Worth::Untrue);
+        take_out(file, is_kept, &mut || work.parts(stage).join(own_name("part") + ".h5"))?;
+    }
+    for (item, worth) in file.items.iter().zip(&worths) {
+        if let Worth::Pictures(format) = worth {
+            listed.entry(item.id.clone()).or_default().push((*format, item.rows));
+        }
+    }
+    Ok(Some(untrue))
 }
 
 /// What each row of a file is worth.
