@@ -1,5 +1,5 @@
-//! Running: a plan becomes values in the store. First the item stages in one pass over the clips ([`pass`]), then the set
-//! stages, which see the whole data set ([`sets`]).
+//! Running: a plan becomes values in the store. First the item stages in one pass over the clips ([`pass`]), or several where
+//! other processes take something away ([`passes`]), then the set stages, which see the whole data set ([`sets`]).
 
 pub mod clip;
 pub mod embed;
@@ -7,6 +7,7 @@ pub mod encode;
 pub mod kept;
 pub mod painting;
 pub mod pass;
+mod passes;
 pub mod predict;
 pub mod retract;
 pub mod sets;
@@ -18,7 +19,7 @@ use std::time::Instant;
 
 use contract::Item;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::events::{Event, Reporter, StageEnd};
 use crate::plan::StagePlan;
 use crate::run::painting::Painting;
@@ -26,7 +27,6 @@ use crate::run::writer::Tally;
 use crate::session::Session;
 use crate::store::WorkDir;
 use crate::store::publish::{publish_bytes, sweep_temporaries};
-use crate::ui::plural;
 
 /// Runs the selected stages to the end, or until `stop` is set. Returns whether it was stopped.
 pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Finish> {
@@ -39,8 +39,10 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     });
     publish_items(work, &dataset.items)?;
     sweep(work);
-    let (painting, is_stale) = Painting::begin(session, reporter)?;
-    let planned_again = if is_stale { Some(session.planned_again()?) } else { None };
+    let (mut painting, mut planned_again) = (Painting::of(session), None);
+    while painting.announce(planned_again.as_ref().unwrap_or(session), reporter)? {
+        planned_again = Some(session.planned_again()?);
+    }
     let session = planned_again.as_ref().unwrap_or(session);
     for plan in &session.plans {
         for damaged in &plan.index.damaged {
@@ -50,41 +52,11 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     }
     sets::check(session)?;
     let pass = Instant::now();
-    let mut tallies = one_pass(session, reporter, stop)?;
-    let mut written_over = painting.check(reporter)?;
-    let mut replanned = None;
-    for _ in 1..PASSES {
-        let lost = written_over + tallies.iter().map(|tally| tally.lost).sum::<usize>();
-        if lost == 0 || stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let what = plural(lost, "value or shard");
-        let message = format!("{what} that the store had a moment ago, now gone or damaged: found or computed again");
-        reporter.report(&Event::Warning { message });
-        let session = &*replanned.insert(session.again()?);
-        let again = one_pass(session, reporter, stop)?;
-        written_over = painting.check(reporter)?;
-        tallies = tallies.into_iter().zip(again).map(|(before, now)| now.after(before)).collect();
-    }
+    let (replanned, tallies) = passes::run(session, &mut painting, reporter, stop)?;
     let item_seconds = pass.elapsed().as_secs_f64();
     let session = replanned.as_ref().unwrap_or(session);
     let Session { work, plans, .. } = session;
     let mut stopped = stop.load(Ordering::Relaxed);
-    if !stopped && let Some((plan, tally)) = plans.iter().zip(&tallies).find(|(_, tally)| tally.lost > 0) {
-        let what = plural(tally.lost, "value or shard");
-        let message = format!(
-            "another process keeps taking its shards away: {what} missing in {}",
-            work.stage(plan.decl.id).display()
-        );
-        return Err(Error::Stage { stage: plan.decl.id, message });
-    }
-    if !stopped && written_over > 0 {
-        let message = format!(
-            "another process keeps writing other pictures into {}: run again when that one has ended, or use another work directory",
-            work.stage(extract_frames::DECL.id).display()
-        );
-        return Err(Error::Stage { stage: extract_frames::DECL.id, message });
-    }
     painting.end()?;
     let stages: Vec<StageEnd> = plans.iter().zip(&tallies).map(|(plan, tally)| stage_end(work, plan, tally)).collect();
     let failed = stages.iter().map(|s| s.failed).sum();
@@ -98,16 +70,6 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
     Ok(Finish { stopped, failed, stages, report })
 }
 
-/// How often values that went missing under a run are gone after.
-const PASSES: usize = 4;
-
-fn one_pass(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Result<Vec<Tally>> {
-    let tallies = pass::run(session, reporter, stop);
-    // Hashes are worth keeping whatever became of the run.
-    session.digests.save()?;
-    tallies
-}
-
 /// Removes what dead processes left under temporary names.
 fn sweep(work: &WorkDir) {
     for decl in crate::registry::STAGES {
@@ -115,9 +77,11 @@ fn sweep(work: &WorkDir) {
             sweep_temporaries(&folder);
         }
     }
-    // Any stage's index: they lie beside each other.
-    for file in [work.index(discover::DECL.id), work.digests()] {
-        file.parent().map(sweep_temporaries);
+    // Any stage's: they lie beside each other.
+    let beside = [work.index(discover::DECL.id), work.checkpoint(discover::DECL.id), work.status()];
+    let state = beside.iter().filter_map(|file| file.parent());
+    for folder in state.chain([&*work.digests(), &*work.painters()]) {
+        sweep_temporaries(folder);
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use contract::Values;
+use extract_frames::Format;
 use rayon::prelude::*;
 use shard::Shard;
 
@@ -17,7 +18,7 @@ use crate::key::Key;
 use crate::plan::{ItemState, StagePlan};
 use crate::store::WorkDir;
 use crate::store::index::{Index, IndexedFile, IndexedItem, set_aside};
-use crate::store::pictures::are_as_made;
+use crate::store::pictures::{Listed, format_as_made, remove_strays};
 use crate::store::publish::{own_name, publish, remove_for_good};
 
 /// The rows of a stage that keeps pictures, by the items whose pictures they list.
@@ -65,32 +66,60 @@ impl<'a> Vouchers<'a> {
     }
 }
 
-/// Takes every row out of the store whose pictures are not there as they were made; returns how many went.
-pub fn retract_false_rows(work: &WorkDir) -> Result<usize> {
-    let stage = extract_frames::DECL.id;
-    let (folder, parts) = (work.stage(stage), work.parts(stage));
-    let mut gone = 0;
-    for file in &Index::open(work, stage, true)?.files {
-        let is_true = match hold_against_pictures(file, &folder) {
-            Err(error) if error.is_damage() => {
-                set_aside(&file.path, &file.stamp())?;
-                continue;
-            }
-            // Another process has moved it: what it holds is looked at where it lies now, by whoever ends last.
-            Err(_) if !file.path.exists() => continue,
-            is_true => is_true?,
-        };
-        let untrue = is_true.iter().filter(|is_true| !**is_true).count();
-        if untrue > 0 {
-            take_out(file, |position| is_true[position], &mut || parts.join(own_name("part")))?;
-            gone += untrue;
-        }
-    }
-    Ok(gone)
+/// What a row is worth beside the pictures that are there.
+enum Worth {
+    /// Its pictures are there as they were made.
+    Pictures(Format),
+    /// It says that there are none.
+    Failure,
+    /// Its pictures are not there, or others.
+    Untrue,
 }
 
-/// For each row of a file whether its pictures are those that it lists.
-fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<bool>> {
+/// Takes every row out of the store whose pictures are not there as they were made; returns how many went. Pictures beside those of a row that
+/// stays, which another run has numbered on, go as well.
+pub fn retract_false_rows(work: &WorkDir) -> Result<usize> {
+    let folder = work.stage(extract_frames::DECL.id);
+    let mut gone = 0;
+    loop {
+        let mut listed = Listed::new();
+        let files = Index::open(work, extract_frames::DECL.id, true)?.files;
+        let untrue = files.iter().map(|file| retract_from(file, work, &mut listed)).collect::<Result<Vec<_>>>()?;
+        gone += untrue.iter().flatten().sum::<usize>();
+        // What another process has moved meanwhile is looked at where it lies now.
+        if untrue.iter().all(Option::is_some) {
+            remove_strays(&folder, &listed)?;
+            return Ok(gone);
+        }
+    }
+}
+
+/// The same for one file; adds to `listed` what stays. `None`: it lies elsewhere by now.
+fn retract_from(file: &IndexedFile, work: &WorkDir, listed: &mut Listed) -> Result<Option<usize>> {
+    let stage = extract_frames::DECL.id;
+    let worths = match hold_against_pictures(file, &work.stage(stage)) {
+        Err(error) if error.is_damage() => {
+            set_aside(&file.path, &file.stamp())?;
+            return Ok(Some(0));
+        }
+        Err(_) if !file.path.exists() => return Ok(None),
+        worths => worths?,
+    };
+    let untrue = worths.iter().filter(|worth| matches!(worth, Worth::Untrue)).count();
+    if untrue > 0 {
+        let is_kept = |position: usize| !matches!(worths[position], Worth::Untrue);
+        take_out(file, is_kept, &mut || work.parts(stage).join(own_name("part") + ".h5"))?;
+    }
+    for (item, worth) in file.items.iter().zip(&worths) {
+        if let Worth::Pictures(format) = worth {
+            listed.entry(item.id.clone()).or_default().push((*format, item.rows));
+        }
+    }
+    Ok(Some(untrue))
+}
+
+/// What each row of a file is worth.
+fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<Worth>> {
     let shard = Shard::open(&file.path).in_shard(&file.path)?;
     let digests = |position: usize| -> Result<Option<Vec<u8>>> {
         if shard.items()[position].outcome.is_err() {
@@ -102,10 +131,11 @@ fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<bool>>
     };
     // Of HDF5 there is one at a time, of pictures as many as there are cores.
     let digests: Vec<Option<Vec<u8>>> = (0..file.items.len()).map(digests).collect::<Result<_>>()?;
-    let is_true = |(item, digests): (&IndexedItem, &Option<Vec<u8>>)| {
-        digests.as_ref().map_or(Ok(true), |digests| are_as_made(folder, &item.id, digests))
+    let worth = |(item, digests): (&IndexedItem, &Option<Vec<u8>>)| {
+        let Some(digests) = digests else { return Ok(Worth::Failure) };
+        Ok(format_as_made(folder, &item.id, digests)?.map_or(Worth::Untrue, Worth::Pictures))
     };
-    file.items.par_iter().zip(&digests).map(is_true).collect()
+    file.items.par_iter().zip(&digests).map(worth).collect()
 }
 
 /// Moves the rows at the positions that are kept to a part, and removes the file.

@@ -39,7 +39,7 @@ impl WorkDir {
         self.state().join("index").join(stage)
     }
 
-    /// The digest cache.
+    /// The digest cache: a folder of segments.
     pub fn digests(&self) -> PathBuf {
         self.state().join("digests")
     }

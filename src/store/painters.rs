@@ -44,7 +44,9 @@ impl Sign {
     }
 
     fn read(path: &Path) -> Option<Sign> {
-        let (parameters, owner) = path.file_name()?.to_str()?.split_once('-')?;
+        // One that is still under a temporary name is none yet.
+        let name = path.file_name()?.to_str().filter(|name| !name.starts_with('.'))?;
+        let (parameters, owner) = name.split_once('-')?;
         let (of, pid) = owner.rsplit_once('-')?;
         let pid: i32 = pid.parse().ok()?;
         let is_own = of == host() && pid.cast_unsigned() == std::process::id();
@@ -71,6 +73,7 @@ fn parameters_of(template: &Template) -> String {
 mod tests {
     use super::*;
     use crate::key::content;
+    use crate::store::publish::sweep_temporaries;
     use serde_json::json;
 
     #[test]
@@ -89,6 +92,8 @@ mod tests {
         for path in [name(&host(), dead), name("else-where", 1)] {
             fs::write(path, b"").expect("write");
         }
+        // A process died before its sign had a name.
+        fs::write(work.painters().join(format!(".abc-{0}-{dead}.tmp-{0}-{dead}-1", host())), b"").expect("write");
         let mut others = Sign::of_others(&work).expect("two");
         others.sort_by_key(|sign| sign.is_abandoned);
         assert_eq!(others.iter().map(|sign| sign.is_abandoned).collect::<Vec<_>>(), [false, true]);
@@ -98,6 +103,7 @@ mod tests {
         }
         own.take_down().expect("taken down");
         own.take_down().expect("gone already");
+        assert_eq!(sweep_temporaries(&work.painters()), 1);
         assert_eq!(fs::read_dir(work.painters()).expect("there").count(), 0);
     }
 }

@@ -217,7 +217,7 @@ fn parse_temporary(name: &str) -> Option<(&str, i32)> {
 pub fn own_name(kind: &str) -> String {
     static GIVEN: AtomicU64 = AtomicU64::new(1);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
-    format!("{kind}-{now:014}-{}-{}-{}.h5", host(), std::process::id(), GIVEN.fetch_add(1, Ordering::Relaxed))
+    format!("{kind}-{now:014}-{}-{}-{}", host(), std::process::id(), GIVEN.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Whether the process that left this file is dead. Of one on another host nobody knows; when the file is very old it counts as dead.

@@ -31,7 +31,8 @@ fn a_kill_at_any_step_costs_what_was_in_flight_and_nothing_else() {
             spread(count, share).into_iter().map(fault).collect::<Vec<_>>()
         };
         let faults = [faults(&CHANGES, Action::Kill), faults(&["write"], Action::Torn)].concat();
-        let verdicts = sweep(&format!("kills, {}", scene.name), &faults, |at, (count, fault)| {
+        let name = |(_, fault): &(usize, Fault)| format!("{}, {fault}", scene.name);
+        let verdicts = sweep(&format!("kills, {}", scene.name), &faults, name, |at, (count, fault)| {
             let work = format!("kill-{at}");
             let disturbed = scene.disturbed(&work, false, Some(fault));
             if disturbed.code >= 0 && fault.at * 10 < count * 9 {
@@ -41,8 +42,8 @@ fn a_kill_at_any_step_costs_what_was_in_flight_and_nothing_else() {
             scene.end(&work);
             Ok(verdict)
         });
-        for ((_, fault), verdict) in faults.iter().zip(verdicts) {
-            table.add(scene.name, &format!("{}, {fault}", scene.name), verdict);
+        for (case, verdict) in faults.iter().zip(verdicts) {
+            table.add(scene.name, &name(case), verdict);
         }
     }
     table.judge();
@@ -66,7 +67,8 @@ fn a_kill_at_any_hand_over_between_processes_costs_no_value() {
             };
             let faults = [faults(&HAND_OVERS, Action::Kill), faults(&["send"], Action::Torn)].concat();
             let title = format!("{}, {side:?}", scene.name);
-            let verdicts = sweep(&title, &faults, |at, fault| {
+            let name = |fault: &Fault| format!("{title}, {fault}");
+            let verdicts = sweep(&title, &faults, name, |at, fault| {
                 let work = format!("between-{side:?}-{at}");
                 let said = scene.disturbed_between(&work, side, Some(fault));
                 let verdict = match (side, said.code) {
@@ -81,7 +83,7 @@ fn a_kill_at_any_hand_over_between_processes_costs_no_value() {
             let killed = verdicts.iter().flatten().filter(|good| !good.correct).count();
             assert!(side == Side::Worker || killed * 2 > faults.len(), "{title}: only {killed} were killed");
             for (fault, verdict) in faults.iter().zip(verdicts) {
-                table.add(&title, &format!("{title}, {fault}"), verdict);
+                table.add(&title, &name(fault), verdict);
             }
         }
     }
@@ -98,7 +100,8 @@ fn kills_by_the_clock_end_in_the_same_bytes() {
     scene.disturbed("timed", false, None).ended(0);
     let whole = start.elapsed();
     let rounds: Vec<usize> = (0..rounds).collect();
-    let verdicts = sweep("kills by the clock", &rounds, |_, round| {
+    let name = |round: &usize| format!("round {round}");
+    let verdicts = sweep("kills by the clock", &rounds, name, |_, round| {
         let work = format!("clock-{round}");
         let mut seed = (*round as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5bd1_e995;
         for _ in 0..kills {
@@ -113,7 +116,7 @@ fn kills_by_the_clock_end_in_the_same_bytes() {
         Ok(verdict)
     });
     for (round, verdict) in rounds.iter().zip(verdicts) {
-        table.add(&format!("rounds of {kills}"), &format!("round {round}"), verdict);
+        table.add(&format!("rounds of {kills}"), &name(round), verdict);
     }
     table.judge();
 }
@@ -153,14 +156,15 @@ fn a_call_that_fails_ends_in_a_clear_error_or_in_correct_work() {
                 faults.extend(steps.into_iter().map(|at| Fault { kinds: kinds.clone(), at, action }));
             }
         }
-        let verdicts = sweep(&format!("failing calls, {}", scene.name), &faults, |at, fault| {
+        let name = |fault: &Fault| format!("{}, {fault}", scene.name);
+        let verdicts = sweep(&format!("failing calls, {}", scene.name), &faults, name, |at, fault| {
             let work = format!("fault-{at}");
             let verdict = fail(&scene, &work, fault)?;
             scene.end(&work);
             Ok(verdict)
         });
         for (fault, verdict) in faults.iter().zip(verdicts) {
-            table.add(fault.kinds[0], &format!("{}, {fault}", scene.name), verdict);
+            table.add(fault.kinds[0], &name(fault), verdict);
         }
     }
     table.judge();

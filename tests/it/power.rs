@@ -334,7 +334,8 @@ fn from_whatever_a_power_cut_leaves_a_run_ends_in_the_same_bytes() {
         let cuts = cuts(&scene, 40);
         let wanted = spread(cuts.len(), if scene.name == "pictures" { 10 } else { 14 });
         let cuts: Vec<&Cut> = wanted.into_iter().map(|at| &cuts[at - 1]).collect();
-        let verdicts = sweep(&format!("power cuts, {}", scene.name), &cuts, |at, cut| {
+        let name = |cut: &&Cut| cut.name.clone();
+        let verdicts = sweep(&format!("power cuts, {}", scene.name), &cuts, name, |at, cut| {
             let work = format!("cut-{at}");
             for (path, bytes) in cut.layer.state(cut.names, cut.bytes) {
                 let path = scene.lab.path(&work).join(path);

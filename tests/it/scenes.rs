@@ -301,12 +301,12 @@ fn folders_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A file's name without what is another one in each run: `part-TIME-HOST-PID-N.h5`, `.NAME.tmp-HOST-PID-N`, `painters/PARAMETERS-HOST-PID`.
+/// A file's name without what is another one in each run: `part-TIME-HOST-PID-N.h5`, `digests-TIME-HOST-PID-N`, `.NAME.tmp-HOST-PID-N`, `painters/PARAMETERS-HOST-PID`.
 fn lasting_name(path: &Path) -> &str {
     let name = path.file_name().unwrap().to_str().unwrap();
     match (name.split_once(".tmp-"), name.split_once('-')) {
         (Some((name, _)), _) => name,
-        (None, Some((kind @ ("part" | "superseded"), _))) => kind,
+        (None, Some((kind @ ("part" | "superseded" | "digests"), _))) => kind,
         (None, Some((parameters, _))) if path.parent().unwrap().ends_with("painters") => parameters,
         _ => name,
     }

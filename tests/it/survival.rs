@@ -180,7 +180,11 @@ fn r05_pictures_that_another_run_wrote_at_the_same_time_are_not_believed() {
         std::fs::copy(lab.path("other/extract-frames/tram-tram-lisbon-2-1-02.png"), &picture).unwrap();
         assert!(std::fs::read(&picture).unwrap() != good);
     };
+    // It has more pictures of a clip, and had come to the last when it ended.
+    let stray = lab.path("work/extract-frames/tram-tram-lisbon-1-1-07.png");
+    let written_beside = || std::fs::copy(&picture, &stray).unwrap();
     written_over();
+    written_beside();
     let sign = |owner: &str| {
         let path = lab.path("work/.pipeline/v1/painters").join(format!("0123456789abcdef-{owner}"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -194,7 +198,9 @@ fn r05_pictures_that_another_run_wrote_at_the_same_time_are_not_believed() {
         assert_eq!(said.computed("extract-frames"), 1);
         assert!(said.stdout.contains("has written over the pictures of 1 clip"), "{}", said.stdout);
         assert!(std::fs::read(&picture).unwrap() == good && lab.shards() == shards && elsewhere.exists());
+        assert!(!stray.exists());
         written_over();
+        written_beside();
     }
     std::fs::remove_file(elsewhere).unwrap();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -203,7 +209,7 @@ fn r05_pictures_that_another_run_wrote_at_the_same_time_are_not_believed() {
     let over = sign(&format!("{host}-{}", child.id()));
     child.wait().unwrap();
     assert_eq!(lab.run(&["extract-frames"]).computed("extract-frames"), 1);
-    assert!(std::fs::read(&picture).unwrap() == good && lab.shards() == shards);
+    assert!(std::fs::read(&picture).unwrap() == good && lab.shards() == shards && !stray.exists());
     assert_eq!(files_below(over.parent().unwrap()), Vec::<PathBuf>::new(), "the signs of what is over are taken down");
     lab.pipeline(&["verify", "--read-data"]).ended(0);
 }

@@ -11,7 +11,7 @@ pub(crate) fn is_long() -> bool {
 }
 
 /// How often a long sweep says how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_secs(15);
+const PROGRESS_EVERY: Duration = Duration::from_secs(30);
 
 /// `wanted` numbers of `1..=count`, evenly spread with both ends; all of them if there are no more or the tests are long.
 pub(crate) fn spread(count: usize, wanted: usize) -> Vec<usize> {
@@ -21,17 +21,25 @@ pub(crate) fn spread(count: usize, wanted: usize) -> Vec<usize> {
     (0..wanted).map(|n| 1 + n * (count - 1) / (wanted - 1).max(1)).collect()
 }
 
-/// Does `work` for each case; the results are in order of the cases.
-pub(crate) fn sweep<T: Sync, R: Send>(title: &str, cases: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    let (begun, told) = (Instant::now(), Mutex::new(Instant::now()));
+/// Does `work` for each case; the verdicts are in order of the cases. A long sweep tells at once which `name` went wrong, so that one that is
+/// interrupted has not been in vain.
+pub(crate) fn sweep<T: Sync>(
+    title: &str,
+    cases: &[T],
+    name: impl Fn(&T) -> String + Sync,
+    work: impl Fn(usize, &T) -> Verdict + Sync,
+) -> Vec<Verdict> {
+    let (next, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let verdicts = Mutex::new(Vec::new());
+    let begun = Instant::now();
+    let told = Mutex::new(begun);
     let tell = |done: usize| {
         let mut told = told.lock().unwrap();
-        if is_long() && told.elapsed() >= PROGRESS_EVERY {
+        if told.elapsed() >= PROGRESS_EVERY || done == cases.len() {
             *told = Instant::now();
-            let left = begun.elapsed().mul_f64((cases.len() - done) as f64 / done as f64);
-            eprintln!("{title}: {done} of {} cases in {:.0?}, about {left:.0?} to go", cases.len(), begun.elapsed());
+            let (all, wrong, taken) = (cases.len(), wrong.load(Ordering::Relaxed), begun.elapsed());
+            let left = taken.mul_f64((all - done) as f64 / done as f64);
+            eprintln!("{title}: {done} of {all} cases in {taken:.0?}, {wrong} wrong, about {left:.0?} to go");
         }
     };
     std::thread::scope(|scope| {
@@ -40,20 +48,28 @@ pub(crate) fn sweep<T: Sync, R: Send>(title: &str, cases: &[T], work: impl Fn(us
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(at) else { return };
-                    let result = work(at, case);
+                    let verdict = work(at, case);
+                    if let Err(why) = &verdict {
+                        wrong.fetch_add(1, Ordering::Relaxed);
+                        if is_long() {
+                            eprintln!("{title}: WRONG: {}: {why}", name(case));
+                        }
+                    }
                     let done = {
-                        let mut results = results.lock().unwrap();
-                        results.push((at, result));
-                        results.len()
+                        let mut verdicts = verdicts.lock().unwrap();
+                        verdicts.push((at, verdict));
+                        verdicts.len()
                     };
-                    tell(done);
+                    if is_long() {
+                        tell(done);
+                    }
                 }
             });
         }
     });
-    let mut results = results.into_inner().unwrap();
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
+    let mut verdicts = verdicts.into_inner().unwrap();
+    verdicts.sort_by_key(|(at, _)| *at);
+    verdicts.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
 /// What became of a case that ended as it must.

@@ -119,7 +119,7 @@ impl<'a> StageWriter<'a> {
         let (plan, items) = (self.plan, self.items);
         let mut vouchers = self.vouchers.take().unwrap_or_else(|| Vouchers::new(plan, |item| items[item].id.as_str()));
         let parts = self.work.parts(plan.decl.id);
-        let gone = vouchers.retract(&items[item].id, key, || parts.join(own_name("part")));
+        let gone = vouchers.retract(&items[item].id, key, || parts.join(own_name("part") + ".h5"));
         self.vouchers = Some(vouchers);
         gone?.iter().for_each(|path| self.stored.close(path));
         Ok(())

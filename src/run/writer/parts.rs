@@ -49,7 +49,7 @@ impl StageWriter<'_> {
             return Ok(None);
         }
         let header = self.header.clone();
-        let path = self.work.parts(self.plan.decl.id).join(own_name("part"));
+        let path = self.work.parts(self.plan.decl.id).join(own_name("part") + ".h5");
         self.sync_pictures()?;
         let draft = Draft::begin(&path)?;
         self.write(draft.temporary(), &header, &members)?;

@@ -98,7 +98,7 @@ impl StageWriter<'_> {
 
     /// Gives a shard a name among the parts that nobody has; `None` when it is gone already.
     pub(super) fn put_aside(&mut self, path: &Path) -> Result<Option<PathBuf>> {
-        let aside = self.work.parts(self.plan.decl.id).join(own_name("superseded"));
+        let aside = self.work.parts(self.plan.decl.id).join(own_name("superseded") + ".h5");
         Ok(retire(path, &aside)?.then_some(aside))
     }
 

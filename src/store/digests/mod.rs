@@ -5,21 +5,26 @@
 //! same network file system differently.
 //!
 //! A data set of a million clips has two million records, and every command looks at all of them: they are a sorted [`table`] of fixed size,
-//! searched by the hash of the path, with no memory of their own each.
+//! searched by the hash of the path, with no memory of their own each. Each process adds a table of its own to the folder ([`segments`]).
 
+mod segments;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::{Mutex, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::key::Content;
+use crate::store::publish::{own_name, remove};
+use segments::{Segment, is_small_beside};
 use table::Table;
 
 /// Grain of a file system whose times have fractions of a second: they advance with the kernel's tick, 10 ms at the coarsest.
@@ -133,18 +138,25 @@ struct Fresh {
 /// The digest cache of a work directory.
 #[derive(Debug)]
 pub struct Digests {
-    path: PathBuf,
+    folder: PathBuf,
     here: PathBuf,
-    published: Table,
+    published: Vec<Segment>,
     fresh: RwLock<Fresh>,
+    /// What this process has published.
+    own: Mutex<Option<PathBuf>>,
 }
 
 impl Digests {
-    /// Reads the cache; a missing, damaged or foreign file is an empty cache.
-    pub fn load(path: &Path) -> Self {
-        let published = Table::read(path).unwrap_or_default();
+    /// Reads the cache in this folder.
+    pub fn load(folder: &Path) -> Self {
         let here = std::env::current_dir().unwrap_or_default();
-        Digests { path: path.to_path_buf(), here, published, fresh: RwLock::default() }
+        Digests {
+            folder: folder.to_path_buf(),
+            here,
+            published: Segment::read_all(folder),
+            fresh: RwLock::default(),
+            own: Mutex::default(),
+        }
     }
 
     /// The digest of a file that has not changed since it was hashed. `Ok(None)`: it must be hashed. An error: it cannot
@@ -162,7 +174,8 @@ impl Digests {
     fn record(&self, path: &Path) -> Option<Record> {
         let name = name_of(path, &self.here);
         let fresh = self.fresh.read().expect("no holder panics");
-        fresh.records.get(&name).copied().or_else(|| self.published.get(name))
+        let published = || self.published.iter().filter_map(|segment| segment.table.get(name));
+        fresh.records.get(&name).copied().or_else(|| published().max_by_key(|record| record.hashed_at_ns))
     }
 
     /// The files that were asked for by [`Digests::digest`]: what is read beside media, models and products above all.
@@ -195,23 +208,34 @@ impl Digests {
         Ok(())
     }
 
-    /// Publishes the cache, together with what other processes have published meanwhile. Nothing is read or written when this one has
-    /// hashed nothing since the last time.
+    /// Publishes everything that this process has hashed, together with what it has read of smaller segments, which it removes. Nothing is
+    /// read or written when it has hashed nothing since the last time, unless the segments are too many.
     pub fn save(&self) -> Result<()> {
-        let mut all: Vec<(Name, Record)> = {
+        let mut own = self.own.lock().expect("no holder panics");
+        let mut entries: Vec<(Name, Record)> = {
             let mut fresh = self.fresh.write().expect("no holder panics");
-            if !std::mem::take(&mut fresh.unsaved) {
+            let is_tidy = own.is_some() || self.published.iter().all(Segment::is_one_file);
+            if !std::mem::take(&mut fresh.unsaved) && is_tidy {
                 return Ok(());
             }
             fresh.records.iter().map(|(name, record)| (*name, *record)).collect()
         };
-        let theirs = Table::read(&self.path);
-        let before = theirs.as_ref().unwrap_or(&self.published);
-        all.extend(before.iter());
-        // Of one name what was hashed here stands first, and stays.
-        all.sort_by_key(|(name, _)| *name);
-        all.dedup_by_key(|(name, _)| *name);
-        Table::publish(&self.path, &all)
+        // What it takes up once it takes up each time, since what it has hashed only grows: its new segment holds all of its last one.
+        let mut superseded: Vec<PathBuf> = own.iter().cloned().collect();
+        for segment in &self.published {
+            if !segment.is_one_file() || is_small_beside(segment, entries.len()) {
+                entries.extend(segment.table.iter());
+                superseded.extend_from_slice(&segment.files);
+            }
+        }
+        if self.folder.is_file() {
+            // The cache of earlier versions was a file of this name.
+            remove(&self.folder)?;
+        }
+        let path = self.folder.join(own_name("digests"));
+        Table::of(entries).publish(&path)?;
+        *own = Some(path);
+        superseded.iter().try_for_each(|path| remove(path))
     }
 }
 
@@ -225,83 +249,4 @@ pub fn hash_file(path: &Path) -> std::io::Result<Content> {
 /// Now, in nanoseconds since 1970.
 pub fn now_ns() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos().try_into().unwrap_or(i64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn aged_file(folder: &Path, bytes: &[u8]) -> PathBuf {
-        let path = folder.join("a.wav");
-        fs::write(&path, bytes).expect("write");
-        path
-    }
-
-    #[test]
-    fn a_young_file_is_hashed_again_and_an_old_one_is_not() {
-        let folder = tempfile::tempdir().expect("tempdir");
-        let path = aged_file(folder.path(), b"one");
-        let digests = Digests::load(&folder.path().join("digests"));
-        let digest = digests.digest(&path).expect("hash");
-        assert_eq!(digest, *blake3::hash(b"one").as_bytes());
-        assert_eq!(digests.known(&path).expect("stat"), None, "just written: its times cannot be trusted");
-        // The same record made three seconds later would be trusted.
-        let mut fresh = digests.fresh.write().expect("lock");
-        fresh.records.get_mut(&name_of(&path, Path::new("/"))).expect("record").hashed_at_ns += 3_000_000_000;
-        drop(fresh);
-        assert_eq!(digests.known(&path).expect("stat"), Some(digest));
-    }
-
-    #[test]
-    fn a_file_has_one_name_however_it_is_written() {
-        let here = Path::new("/data/set");
-        let name = name_of(Path::new("/data/set/clips/a.wav"), here);
-        for written in ["clips/a.wav", "./clips/a.wav", "clips//a.wav", "clips/./a.wav", "/data//set/clips/a.wav"] {
-            assert_eq!(name_of(Path::new(written), here), name, "{written}");
-        }
-        assert_eq!(name_of(Path::new("data"), Path::new("/")), name_of(Path::new("/data"), here), "in the root folder");
-        assert_ne!(name_of(Path::new("clips/b.wav"), here), name);
-    }
-
-    #[test]
-    fn the_cache_survives_a_round_trip_and_a_torn_file_is_empty() {
-        let folder = tempfile::tempdir().expect("tempdir");
-        let path = aged_file(folder.path(), b"one");
-        let cache = folder.path().join("digests");
-        let digests = Digests::load(&cache);
-        digests.digest(&path).expect("hash");
-        digests.save().expect("save");
-        assert_eq!(
-            Digests::load(&cache).published.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            [name_of(&path, Path::new("/"))]
-        );
-        let bytes = fs::read(&cache).expect("read");
-        fs::write(&cache, &bytes[..bytes.len() - 1]).expect("write");
-        assert!(Digests::load(&cache).published.iter().next().is_none());
-    }
-
-    #[test]
-    fn what_two_processes_hash_is_kept_and_what_was_hashed_last_stands() {
-        let folder = tempfile::tempdir().expect("tempdir");
-        let cache = folder.path().join("digests");
-        let paths: Vec<PathBuf> = (0..100).map(|n| folder.path().join(format!("{n}.wav"))).collect();
-        for path in &paths {
-            fs::write(path, path.as_os_str().as_encoded_bytes()).expect("write");
-        }
-        let (one, other) = (Digests::load(&cache), Digests::load(&cache));
-        assert!(paths[..60].iter().all(|path| one.digest(path).is_ok()));
-        fs::write(&paths[50], b"changed").expect("write");
-        assert!(paths[40..].iter().all(|path| other.digest(path).is_ok()));
-        one.save().expect("save");
-        other.save().expect("save");
-        let both = Digests::load(&cache);
-        assert_eq!(both.published.iter().count(), 100);
-        for path in &paths {
-            let wanted = *blake3::hash(&fs::read(path).expect("read")).as_bytes();
-            assert_eq!(both.published.get(name_of(path, Path::new("/"))).expect("record").digest, wanted);
-        }
-        fs::remove_file(&cache).expect("remove");
-        both.save().expect("nothing to save");
-        assert!(!cache.exists(), "a process that hashed nothing writes nothing");
-    }
 }

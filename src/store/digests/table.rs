@@ -11,6 +11,7 @@
 //!
 //! Two million entries are 180 MB: decoding them into values of their own would take longer than everything that is asked of them.
 
+use std::cmp::Reverse;
 use std::path::Path;
 
 use super::{Name, Record, Stamp};
@@ -46,14 +47,37 @@ impl Default for Table {
 }
 
 impl Table {
-    /// Reads a cache file; `None` for one that is missing, damaged or of another version.
-    pub(super) fn read(path: &Path) -> Option<Table> {
-        let bytes = unseal(std::fs::read(path).ok()?)?;
-        let entries = bytes.strip_prefix(HEADER)?;
-        let (entries, rest) = entries.as_chunks::<ENTRY>();
+    /// What the bytes of a cache file hold; `None` for one that is damaged or of another version.
+    pub(super) fn parse(bytes: Vec<u8>) -> Option<Table> {
+        let bytes = unseal(bytes)?;
+        let (entries, rest) = bytes.strip_prefix(HEADER)?.as_chunks::<ENTRY>();
         let sound = rest.is_empty() && entries.is_sorted_by(|a, b| name(a) < name(b));
         // Four billion files are more than anyone has; a table of more would be built anew by each run.
         u32::try_from(entries.len()).ok().filter(|_| sound)?;
+        Some(Table::indexed(bytes))
+    }
+
+    /// A table of these entries; of one name what was hashed last.
+    pub(super) fn of(mut entries: Vec<(Name, Record)>) -> Table {
+        entries.sort_by_key(|(name, record)| (*name, Reverse(record.hashed_at_ns)));
+        entries.dedup_by_key(|(name, _)| *name);
+        let mut bytes = Vec::with_capacity(HEADER.len() + entries.len() * ENTRY + 32);
+        bytes.extend_from_slice(HEADER);
+        for (name, Record { stamp, hashed_at_ns, digest }) in &entries {
+            bytes.extend_from_slice(&name.to_le_bytes());
+            bytes.extend_from_slice(&stamp.inode.to_le_bytes());
+            bytes.extend_from_slice(&stamp.size.to_le_bytes());
+            bytes.extend_from_slice(&stamp.mtime_ns.to_le_bytes());
+            bytes.extend_from_slice(&stamp.ctime_ns.to_le_bytes());
+            bytes.extend_from_slice(&hashed_at_ns.to_le_bytes());
+            bytes.extend_from_slice(digest);
+        }
+        Table::indexed(bytes)
+    }
+
+    /// Numbers the buckets of a header and entries in order.
+    fn indexed(bytes: Vec<u8>) -> Table {
+        let entries = bytes[HEADER.len()..].as_chunks::<ENTRY>().0;
         let bits = (entries.len() / BUCKET).max(2).ilog2();
         let mut starts = vec![0; (1 << bits) + 1];
         for entry in entries {
@@ -62,7 +86,12 @@ impl Table {
         for at in 1..starts.len() {
             starts[at] += starts[at - 1];
         }
-        Some(Table { bytes, starts, bits })
+        Table { bytes, starts, bits }
+    }
+
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.entries().len()
     }
 
     fn entries(&self) -> &[[u8; ENTRY]] {
@@ -81,20 +110,9 @@ impl Table {
         self.entries().iter().map(|entry| (name(entry), record(entry)))
     }
 
-    /// Publishes a cache file of these entries, which are in ascending order of their names.
-    pub(super) fn publish(path: &Path, entries: &[(Name, Record)]) -> Result<()> {
-        let mut bytes = Vec::with_capacity(HEADER.len() + entries.len() * ENTRY + 32);
-        bytes.extend_from_slice(HEADER);
-        for (name, Record { stamp, hashed_at_ns, digest }) in entries {
-            bytes.extend_from_slice(&name.to_le_bytes());
-            bytes.extend_from_slice(&stamp.inode.to_le_bytes());
-            bytes.extend_from_slice(&stamp.size.to_le_bytes());
-            bytes.extend_from_slice(&stamp.mtime_ns.to_le_bytes());
-            bytes.extend_from_slice(&stamp.ctime_ns.to_le_bytes());
-            bytes.extend_from_slice(&hashed_at_ns.to_le_bytes());
-            bytes.extend_from_slice(digest);
-        }
-        publish_bytes(path, &seal(bytes))
+    /// Publishes it as a cache file.
+    pub(super) fn publish(self, path: &Path) -> Result<()> {
+        publish_bytes(path, &seal(self.bytes))
     }
 }
 
@@ -135,9 +153,8 @@ mod tests {
     fn table(names: &[Name]) -> Table {
         let folder = tempfile::tempdir().expect("tempdir");
         let path = folder.path().join("digests");
-        let entries: Vec<(Name, Record)> = names.iter().copied().map(entry).collect();
-        Table::publish(&path, &entries).expect("publish");
-        Table::read(&path).expect("what was published")
+        Table::of(names.iter().rev().copied().map(entry).collect()).publish(&path).expect("publish");
+        Table::parse(std::fs::read(&path).expect("read")).expect("what was published")
     }
 
     #[test]
@@ -160,15 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn of_one_name_what_was_hashed_last_stands() {
+        let (name, first) = entry(3);
+        let second = Record { hashed_at_ns: first.hashed_at_ns + 1, digest: [8; 32], ..first };
+        for entries in [vec![(name, first), (name, second)], vec![(name, second), (name, first)]] {
+            assert_eq!(Table::of(entries).iter().collect::<Vec<_>>(), [(name, second)]);
+        }
+    }
+
+    #[test]
     fn a_file_out_of_order_or_cut_within_an_entry_is_no_table() {
-        let folder = tempfile::tempdir().expect("tempdir");
-        let path = folder.path().join("digests");
-        Table::publish(&path, &[entry(2), entry(1)]).expect("publish");
-        assert!(Table::read(&path).is_none());
-        Table::publish(&path, &[entry(1), entry(2)]).expect("publish");
-        let mut bytes = unseal(std::fs::read(&path).expect("read")).expect("sealed");
-        bytes.pop();
-        std::fs::write(&path, seal(bytes)).expect("write");
-        assert!(Table::read(&path).is_none());
+        let good = Table::of(vec![entry(1), entry(2)]).bytes;
+        assert!(Table::parse(seal(good.clone())).is_some());
+        let (header, entries) = good.split_at(HEADER.len());
+        let (first, second) = entries.split_at(ENTRY);
+        assert!(Table::parse(seal([header, second, first].concat())).is_none());
+        assert!(Table::parse(seal([header, first, first].concat())).is_none());
+        assert!(Table::parse(seal(good[..good.len() - 1].to_vec())).is_none());
     }
 }

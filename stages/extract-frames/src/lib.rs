@@ -38,6 +38,9 @@
 //! # History of `version`
 //!
 //! 1: first. Since then `partial`: the bytes of pictures are the same.
+//!
+//! 2: pictures of damaged video, as the ffmpeg command writes them: of a stream that lost some, of an MPEG stream that begins late, of pixels of
+//!    negative width (none). Those of a video that is whole are the same bytes.
 
 mod params;
 mod picture;
@@ -52,7 +55,7 @@ pub use select::{MAX_PICKS, Pick, select};
 /// The declaration of this stage.
 pub const DECL: contract::Decl = contract::Decl {
     id: "extract-frames",
-    version: 1,
+    version: 2,
     kind: contract::Kind::Item,
     inputs: &["discover"],
     summary: "the pictures that ffmpeg -vf fps=1 keeps of a video",

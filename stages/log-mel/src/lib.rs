@@ -73,6 +73,8 @@
 //! 1. First. Since then `preemphasis`, `log`, `offset`, `divisor`, `hann-symmetric`, `kaldi` and the preset `efficientat`: other values change none.
 //!    Nor does `partial`, which is no affair of this crate: whoever decodes obeys it.
 //! 2. f32 instead of f64, with the error stated above.
+//! 3. No affair of this crate, but of its keys: a WAV whose header counts other bytes a moment than its samples have gives what the ffmpeg command
+//!    makes of it, and a file for which a decoder found no memory is no corrupt one. The values of all others are the same.
 
 mod filterbank;
 mod instructions;
@@ -100,7 +102,7 @@ use spectrum::Spectrum;
 /// The declaration of the stage.
 pub const DECL: Decl = Decl {
     id: "log-mel",
-    version: 2,
+    version: 3,
     kind: Kind::Item,
     inputs: &[],
     summary: "Makes a log-mel spectrogram in dB of the sound of a clip",

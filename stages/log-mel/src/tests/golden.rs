@@ -226,5 +226,5 @@ fn version_tripwire() {
             digest = (digest ^ u64::from(byte)).wrapping_mul(0x100000001b3);
         }
     }
-    assert_eq!((DECL.version, rows.len, format!("{digest:016x}").as_str()), (2, 10, "fa8d00dc06615197"));
+    assert_eq!((DECL.version, rows.len, format!("{digest:016x}").as_str()), (3, 10, "fa8d00dc06615197"));
 }
