@@ -65,6 +65,9 @@ impl Draft {
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) if cannot_swap(&error) => return Ok(Published::Unable(self)),
+                Err(error) if error.kind() == ErrorKind::NotFound && self.temporary == aside => {
+                    return Ok(Published::Taken);
+                }
                 outcome => outcome.at("rename into place", &self.path)?,
             }
             // It is whole, and a file among others before the two change names: what is displaced has a name at every instant.
