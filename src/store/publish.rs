@@ -1,10 +1,12 @@
 //! The one way a file gets its final name: temporary file in the same folder, close, check, sync, rename, sync the folder.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::RenameFlags;
 
 use crate::error::{IoContext, Result};
 
@@ -51,12 +53,83 @@ impl Draft {
         file.sync_all().at("sync", &self.temporary)
     }
 
+    /// Gives it its name; what another process has given that name meanwhile gets the name `aside`, in the same file system, at the same instant. (Looking first and
+    /// renaming then would replace unseen what comes in between.)
+    pub fn publish_beside(mut self, aside: &Path) -> Result<Published> {
+        for _ in 0..ATTEMPTS {
+            match renamed(&self.temporary, &self.path, RenameFlags::NOREPLACE) {
+                Ok(()) => {
+                    self.temporary.clear();
+                    sync_folder(&self.folder)?;
+                    return Ok(Published::New);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if cannot_swap(&error) => return Ok(Published::Unable(self)),
+                Err(error) if error.kind() == ErrorKind::NotFound && self.temporary == aside => {
+                    return Ok(Published::Taken);
+                }
+                outcome => outcome.at("rename into place", &self.path)?,
+            }
+            // It is whole, and a file among others before the two change names: what is displaced has a name at every instant.
+            make_folder(folder_of(aside))?;
+            fs::rename(&self.temporary, aside).at("move aside", &self.temporary)?;
+            self.temporary.clear();
+            sync_folder(folder_of(aside))?;
+            match renamed(aside, &self.path, RenameFlags::EXCHANGE) {
+                Ok(()) => {
+                    sync_folder(&self.folder)?;
+                    sync_folder(folder_of(aside))?;
+                    return Ok(Published::Displacing);
+                }
+                // The one or the other is gone: what was to be displaced, or this, which another process has taken for its own.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if cannot_swap(&error) => {
+                    self.temporary = aside.to_path_buf();
+                    return Ok(Published::Unable(self));
+                }
+                outcome => outcome.at("rename into place", &self.path)?,
+            }
+            if !aside.exists() {
+                return Ok(Published::Taken);
+            }
+            self.temporary = aside.to_path_buf();
+        }
+        // Whoever takes the name away again and again is left with what is there: this stays aside.
+        self.temporary.clear();
+        Ok(Published::Taken)
+    }
+
     /// Gives it its name.
     pub fn publish(mut self) -> Result<()> {
         fs::rename(&self.temporary, &self.path).at("rename into place", &self.path)?;
         self.temporary.clear();
         sync_folder(&self.folder)
     }
+}
+
+/// How [`Draft::publish_beside`] ended.
+#[derive(Debug)]
+pub enum Published {
+    /// Nothing had that name.
+    New,
+    /// What had it lies aside.
+    Displacing,
+    /// It has not got that name, but what is in it is in a file that another process published, or lies aside.
+    Taken,
+    /// This file system cannot exchange names; nothing was done.
+    Unable(Draft),
+}
+
+/// How often a name is tried for that comes and goes.
+const ATTEMPTS: usize = 8;
+
+fn renamed(from: &Path, to: &Path, flags: RenameFlags) -> std::io::Result<()> {
+    Ok(rustix::fs::renameat_with(rustix::fs::CWD, from, rustix::fs::CWD, to, flags)?)
+}
+
+/// How a file system or a kernel says that it knows no such way to rename.
+fn cannot_swap(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
 impl Drop for Draft {
@@ -84,7 +157,7 @@ fn make_folder(folder: &Path) -> Result<()> {
     }
     match fs::create_dir(folder) {
         // Another process was faster.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
         outcome => outcome.at("create", folder)?,
     }
     sync_folder(above)
@@ -121,7 +194,7 @@ pub fn place_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_name(path);
     let written = match fs::write(&temporary, bytes) {
         // The folder is made on the first write into it, not looked for on every one.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             make_folder(folder_of(path))?;
             fs::write(&temporary, bytes)
         }
@@ -154,7 +227,7 @@ pub fn retire(from: &Path, to: &Path) -> Result<bool> {
     let folder = folder_of(to);
     make_folder(folder)?;
     match fs::rename(from, to) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         outcome => {
             outcome.at("move aside", from)?;
             sync_folder(folder)?;
@@ -166,7 +239,7 @@ pub fn retire(from: &Path, to: &Path) -> Result<bool> {
 /// Removes a published file; one that is already gone is no error.
 pub fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         outcome => outcome.at("remove", path),
     }
 }
@@ -187,7 +260,7 @@ fn sync_folder(folder: &Path) -> Result<()> {
 
 /// How a file system says that it cannot sync what it was asked to (some network ones cannot sync a folder).
 fn cannot_sync(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::Unsupported)
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
 fn temporary_name(path: &Path) -> PathBuf {

@@ -45,8 +45,13 @@ enum Piece<'a> {
 enum Naming {
     Set(PathBuf, Entry),
     Move(PathBuf, PathBuf, Entry),
+    /// Two names, each with what it stands for now.
+    Exchange((PathBuf, Entry), (PathBuf, Entry)),
     Remove(PathBuf),
 }
+
+/// The flag of a `rename` that exchanges two names.
+const EXCHANGE: i64 = 2;
 
 /// Files and names, with what was synced of them.
 #[derive(Debug, Clone, Default)]
@@ -134,9 +139,16 @@ impl Layer {
                 for (change, synced) in &mut self.changes {
                     *synced |= match change {
                         Naming::Set(name, _) | Naming::Remove(name) => within(name),
-                        Naming::Move(from, to, _) => within(from) || within(to),
+                        Naming::Move(from, to, _) | Naming::Exchange((from, _), (to, _)) => within(from) || within(to),
                     };
                 }
+            }
+            ("rename", Some(file)) if call.offset == EXCHANGE => {
+                let to = below(&call.other);
+                let there = self.names[&to];
+                self.names.insert(path.clone(), there);
+                self.names.insert(to.clone(), Entry::File(file));
+                self.changes.push((Naming::Exchange((path, there), (to, Entry::File(file))), false));
             }
             ("rename", Some(file)) => {
                 let to = below(&call.other);
@@ -177,6 +189,10 @@ impl Layer {
                 Naming::Set(name, entry) => (None, Some((name, *entry))),
                 Naming::Move(from, to, entry) => (Some(from), Some((to, *entry))),
                 Naming::Remove(name) => (Some(name), None),
+                Naming::Exchange((one, first), other) => {
+                    found.insert(one.clone(), *first);
+                    (None, Some((&other.0, other.1)))
+                }
             };
             if let Some(gone) = gone {
                 found.remove(gone);

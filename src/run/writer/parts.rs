@@ -71,17 +71,19 @@ impl StageWriter<'_> {
         let index = Index::open(self.work, self.plan.decl.id, true)?;
         let names: HashSet<PathBuf> = self.shard_paths().into_iter().collect();
         let (holders, others): (Vec<_>, Vec<_>) = index.files.iter().partition(|file| names.contains(&file.path));
-        let held: HashSet<&Key> = holders.iter().flat_map(|file| file.items.iter().map(|item| &item.key)).collect();
+        let rows = || holders.iter().flat_map(|file| &file.items);
+        let held: HashSet<&Key> = rows().map(|item| &item.key).collect();
+        let values: HashSet<&Key> = rows().filter(|item| item.failed.is_none()).map(|item| &item.key).collect();
         // A failure of an unfinished run is worth keeping: it need not be found out again.
-        let disposable = |item: &IndexedItem| held.contains(&item.key) || (complete && item.failed.is_some());
+        let disposable = |item: &IndexedItem| match item.failed {
+            None => values.contains(&item.key),
+            Some(_) => complete || held.contains(&item.key),
+        };
         let mut superseded = Vec::new();
         for file in others {
             let all_disposable = file.items.iter().all(disposable);
-            if file.path.starts_with(self.work.parts(self.plan.decl.id)) {
-                if all_disposable {
-                    remove(&file.path)?;
-                }
-            } else if complete
+            let is_part = file.path.starts_with(self.work.parts(self.plan.decl.id));
+            if (if is_part { all_disposable } else { complete })
                 && let Some(aside) = self.put_aside(&file.path)?
                 && all_disposable
             {
@@ -89,7 +91,8 @@ impl StageWriter<'_> {
             }
         }
         // Two processes with shards of different sizes may do this to each other: whoever finds its own still there after it has moved
-        // the other's away is the only one to remove.
+        // the other's away is the only one to remove. And a part may be the very shard that is thought to hold its values, exchanged for another one
+        // while the store was listed.
         let standing = |file: &&IndexedFile| Stamp::of(&file.path).is_ok_and(|now| now == file.stamp());
         if holders.iter().all(standing) {
             for (stamp, aside) in superseded {

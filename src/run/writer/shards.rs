@@ -13,7 +13,7 @@ use crate::run::stored::Source;
 use crate::run::writer::slot::{Slot, has_failed, key_of, waiting_bytes};
 use crate::run::writer::{Finished, Outcome, StageWriter};
 use crate::store::index::{IndexedFile, identity};
-use crate::store::publish::{Draft, own_name, remove, retire};
+use crate::store::publish::{Draft, Published, own_name, remove, retire};
 
 impl StageWriter<'_> {
     /// Publishes a shard of which every item is known; `false` when one of them is not in the store any more.
@@ -43,11 +43,22 @@ impl StageWriter<'_> {
             return Ok(false);
         }
         draft.sync()?;
-        // Looked at again now, since another process may have published it while this one wrote.
-        if let Some(there) = self.stored.look(&path, &self.plan.index)? {
-            self.supersede(&there, slots)?;
+        let aside = self.work.parts(self.plan.decl.id).join(own_name("superseded") + ".h5");
+        match draft.publish_beside(&aside)? {
+            Published::New => {}
+            Published::Displacing => self.let_go(&path, aside, slots)?,
+            Published::Taken => {
+                self.tally.lost += 1;
+                return Ok(false);
+            }
+            Published::Unable(draft) => {
+                // What another process publishes between this look and the name costs its values.
+                if let Some(there) = self.stored.look(&path, &self.plan.index)? {
+                    self.supersede(&there, slots)?;
+                }
+                draft.publish()?;
+            }
         }
-        draft.publish()?;
         self.published.insert(shard);
         self.tally.copied += copied;
         self.waiting_bytes -= slots.iter().map(waiting_bytes).sum::<usize>();
@@ -82,11 +93,24 @@ impl StageWriter<'_> {
         Ok(())
     }
 
+    /// A shard that was replaced stays among the parts if it holds rows that the new one does not.
+    fn let_go(&mut self, path: &Path, aside: PathBuf, slots: &[Slot]) -> Result<()> {
+        match self.stored.look(&aside, &self.plan.index)? {
+            Some(old) if !is_held(&old, slots) => self.stored.has_moved(path, aside),
+            Some(_) => {
+                self.stored.close(path);
+                remove(&aside)?;
+            }
+            // Damaged and set aside, or taken by another process.
+            None => {}
+        }
+        Ok(())
+    }
+
     /// A shard that is about to be replaced may hold rows that the new one does not: it goes to the parts first, so that
     /// at no instant such a row is nowhere.
     pub(super) fn supersede(&mut self, old: &IndexedFile, slots: &[Slot]) -> Result<()> {
-        let kept: HashSet<&Key> = slots.iter().filter(|slot| !has_failed(slot)).map(key_of).collect();
-        if old.items.iter().all(|item| item.failed.is_some() || kept.contains(&item.key)) {
+        if is_held(old, slots) {
             // The rename replaces it.
             return Ok(());
         }
@@ -127,4 +151,10 @@ impl StageWriter<'_> {
         Shard::open(path).and_then(|shard| shard.check()).in_shard(path)?;
         Ok(None)
     }
+}
+
+/// Whether every value of a shard is among those of the one that takes its place.
+fn is_held(old: &IndexedFile, slots: &[Slot]) -> bool {
+    let kept: HashSet<&Key> = slots.iter().filter(|slot| !has_failed(slot)).map(key_of).collect();
+    old.items.iter().all(|item| item.failed.is_some() || kept.contains(&item.key))
 }
