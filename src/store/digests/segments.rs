@@ -72,15 +72,12 @@ fn together(mut segments: Vec<Segment>) -> Vec<Segment> {
     let mut entries = 0;
     for segment in segments {
         let is_small = is_small_beside(&segment, entries);
-        match groups.last_mut().filter(|_| is_small) {
-            Some(group) => {
-                entries += segment.table.len();
-                group.push(segment);
-            }
-            None => {
-                entries = segment.table.len();
-                groups.push(vec![segment]);
-            }
+        if let Some(group) = groups.last_mut().filter(|_| is_small) {
+            entries += segment.table.len();
+            group.push(segment);
+        } else {
+            entries = segment.table.len();
+            groups.push(vec![segment]);
         }
     }
     let join = |mut group: Vec<Segment>| if group.len() == 1 { group.remove(0) } else { Segment::join(group) };

@@ -346,7 +346,7 @@ impl Machine {
                     Instructions::Avx2 => layer_norm_avx2(x, norm, out, round, rows),
                     #[cfg(target_arch = "x86_64")]
                     Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => {
-                        layer_norm_avx512(x, norm, out, round, rows)
+                        layer_norm_avx512(x, norm, out, round, rows);
                     }
                     #[cfg(not(target_arch = "x86_64"))]
                     _ => unreachable!("checked to be available"),
@@ -382,7 +382,7 @@ impl Machine {
                     Instructions::Avx2 => head_avx2(&head, &mut scratch.head),
                     #[cfg(target_arch = "x86_64")]
                     Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx => {
-                        head_avx512(&head, &mut scratch.head)
+                        head_avx512(&head, &mut scratch.head);
                     }
                     #[cfg(not(target_arch = "x86_64"))]
                     _ => unreachable!("checked to be available"),
