@@ -9,6 +9,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
+use candle_core::pickle::TensorInfo;
 use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Network};
@@ -94,10 +95,18 @@ pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Error> {
 }
 
 fn read_torch(path: &Path) -> Result<Vec<(String, Tensor)>, String> {
-    // The parser indexes into what the pickle claims to be: a damaged one may make it panic.
+    let len = std::fs::metadata(path).map_err(|e| format!("cannot be looked at: {e}"))?.len();
+    // The parser indexes into what the pickle claims to be: a damaged one may make it panic. And it makes room for what a tensor's shape says before it reads.
     let read = |key: Option<&str>| {
-        std::panic::catch_unwind(|| candle_core::pickle::read_all_with_key(path, key))
-            .map_err(|_| "has a damaged pickle".to_owned())
+        let damaged = |_| "has a damaged pickle".to_owned();
+        let infos = || candle_core::pickle::read_pth_tensor_info(path, false, key);
+        let infos = std::panic::catch_unwind(infos).map_err(damaged)?;
+        let is_too_large = |info: &&TensorInfo| bytes_of(info).is_none_or(|bytes| bytes > len);
+        if let Some(info) = infos.iter().flatten().find(is_too_large) {
+            let shape = info.layout.dims();
+            return Err(format!("is damaged: its tensor {} of {shape:?} is larger than the file", info.name));
+        }
+        std::panic::catch_unwind(|| candle_core::pickle::read_all_with_key(path, key)).map_err(damaged)
     };
     let top = read(None)?.map_err(|e| format!("cannot be read as a zip of PyTorch: {e}"))?;
     if top.iter().any(|(name, _)| !name.ends_with("num_batches_tracked")) {
@@ -112,6 +121,12 @@ fn read_torch(path: &Path) -> Result<Vec<(String, Tensor)>, String> {
         }
     }
     Ok(top)
+}
+
+/// Bytes of a tensor, which PyTorch stores uncompressed; `None` where no machine could hold as many.
+fn bytes_of(info: &TensorInfo) -> Option<u64> {
+    let size = info.dtype.size_in_bytes() as u64;
+    info.layout.dims().iter().try_fold(size, |bytes, dim| bytes.checked_mul(u64::try_from(*dim).ok()?))
 }
 
 impl Network {

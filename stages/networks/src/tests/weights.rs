@@ -100,7 +100,14 @@ fn a_checkpoint_of_pytorch_is_unwrapped() {
 fn files_that_are_no_weights_are_named_and_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let whole = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/checkpoint.pt")).unwrap();
-    let cases: [(&str, &[u8], &str); 5] = [
+    // A tensor of 2 by 3 that claims to be of 255 by 255.
+    let mut large = whole.clone();
+    let shape = large.windows(5).position(|w| w == b"K\x02K\x03\x86").unwrap();
+    large[shape + 1] = 255;
+    large[shape + 3] = 255;
+    large[shape + 8] = 255;
+    let cases: [(&str, &[u8], &str); 6] = [
+        ("large.pt", &large, "its tensor module.plain of [255, 255] is larger than the file"),
         ("empty.pt", b"", "download it again"),
         ("cut.pt", &whole[..whole.len() / 2], "cannot be read as a zip of PyTorch"),
         ("old.pth", b"\x80\x02}q\x00.", "paddle_to_safetensors.py"),

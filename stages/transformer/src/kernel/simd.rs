@@ -35,6 +35,10 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The largest value.
     unsafe fn largest(v: Self::V) -> f32;
 
+    /// Asks for the cache line at `line`, which need not be memory of ours, where the processor can be asked.
+    #[inline(always)]
+    unsafe fn prefetch(_line: *const u32) {}
+
     /// Lays `rows` vectors side by side, at most [`Simd::LANES`]: lane `k` of `row(r)` goes to `out[k * to + r]`.
     #[inline(always)]
     unsafe fn side_by_side(row: impl Fn(usize) -> Self::V, rows: usize, out: *mut f32, to: usize) {
@@ -53,6 +57,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
 /// Values in the longest vectors.
 const MOST_LANES: usize = 16;
+
+/// 32-bit words of a cache line.
+pub(crate) const LINE: usize = 16;
 
 /// Vectors that multiply pairs of bf16.
 pub(crate) trait DotBf16: Simd {

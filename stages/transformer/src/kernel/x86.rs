@@ -106,6 +106,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn prefetch(line: *const u32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
+    }
+
+    #[inline(always)]
     unsafe fn sum(v: __m256) -> f32 {
         unsafe {
             let four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -207,6 +212,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn high_bf16(p: *const u32) -> __m512 {
         unsafe { _mm512_castsi512_ps(_mm512_and_si512(_mm512_loadu_si512(p.cast()), _mm512_set1_epi32(HIGH))) }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(line: *const u32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) }
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 //! Four tiles of sums, 32 rows by a panel of 32 columns, stay in the unit over a stretch of the depth; each step loads two tiles of rows and two of weights
 //! for four products. Rows are laid out as the unit loads them, tile after tile; the panels lie as it loads them already.
 
-use super::super::simd::DotBf16;
+use super::super::simd::{DotBf16, LINE};
 use super::{Kernel, Rows};
 
 /// Rows of a tile.
@@ -14,9 +14,6 @@ pub(crate) const WORDS: usize = 16;
 pub(crate) const COLUMNS: usize = 32;
 /// 32-bit words of a tile.
 const TILE: usize = ROWS * WORDS;
-
-/// 32-bit words of a cache line.
-const LINE: usize = 16;
 
 /// Words of depth of a stretch: its part of a panel is 16 KB and stays in a first-level cache while the rows go over it.
 const STRETCH: usize = 64;

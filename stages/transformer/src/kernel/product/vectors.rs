@@ -1,7 +1,7 @@
 //! Sums by multiply-adds on vectors. A tile of some rows by one panel stays in registers over a stretch of the depth: for each step two loads of weights, one
 //! broadcast per row, two multiply-adds per row.
 
-use super::super::simd::{DotBf16, Simd};
+use super::super::simd::{DotBf16, LINE, Simd};
 use super::{Kernel, Rows};
 
 /// Depth of a stretch: a panel's stretch of [`crate::Instructions`] with vectors of eight is then 24 KB, which leaves room in a first-level cache of 32 KB for the rows.
@@ -237,10 +237,18 @@ impl<K: Vectors> Kernel for K {
     unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, sums: *mut f32) {
         let Rows { start, stride, count, words, .. } = *rows;
         let (width, stretch) = (2 * K::S::LANES, STRETCH / K::STEPS);
+        // The weights of the next stretch, of this panel or the next one, which follow these in memory, are asked for while these are at work.
+        let lines = (stretch * width / LINE).div_ceil(count.div_ceil(K::ROWS).max(1));
         for from in (0..words).step_by(stretch) {
             let deep = stretch.min(words - from);
+            let mut next = panel.wrapping_add((from + stretch) * width);
             let mut tiles = Tiles::<K>::new(count);
             while let Some((first, n)) = tiles.next() {
+                for _ in 0..lines {
+                    // SAFETY: asking for what is no memory of ours does nothing.
+                    unsafe { K::S::prefetch(next) };
+                    next = next.wrapping_add(LINE);
+                }
                 // SAFETY: the caller vouches for the rows, the panel and room for the sums.
                 unsafe {
                     let weights = panel.add(from * width);
