@@ -89,6 +89,11 @@ impl Error {
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Shard { source, .. } if !matches!(source, shard::ShardError::Io { .. }))
     }
+
+    /// The same of this file: what fails to be written reads like damage, too.
+    pub fn is_damage_of(&self, file: &Path) -> bool {
+        self.is_damage() && matches!(self, Error::Shard { path, .. } if path == file)
+    }
 }
 
 /// The result of a runner function.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use contract::Values;
 use extract_frames::Format;
 use rayon::prelude::*;
-use shard::Shard;
+use shard::{Entry, Shard};
 
 use crate::error::{Result, ShardContext};
 use crate::key::Key;
@@ -141,7 +141,8 @@ fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<Worth>
 /// Moves the rows at the positions that are kept to a part, and removes the file.
 fn take_out(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl FnMut() -> PathBuf) -> Result<()> {
     match move_rows(file, is_kept, part) {
-        Err(error) if error.is_damage() => set_aside(&file.path, &file.stamp()),
+        // Not where it is the part that could not be written.
+        Err(error) if error.is_damage_of(&file.path) => set_aside(&file.path, &file.stamp()),
         moved => moved.and_then(|()| remove_for_good(&file.path)),
     }
 }
@@ -159,7 +160,14 @@ fn move_rows(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut imp
     publish(&part(), |temporary| {
         let mut writer = shard::Writer::create(temporary, &header, Some(kept.len())).in_shard(temporary)?;
         for position in &kept {
-            source.copy_item(*position, &mut writer).in_shard(temporary)?;
+            let item = &source.items()[*position];
+            let rows = match &item.outcome {
+                Ok(_) => Ok(source.rows(*position).in_shard(&file.path)?),
+                Err(failure) => Err(failure),
+            };
+            let outcome = rows.as_ref().map_err(|failure| *failure);
+            let entry = Entry { id: &item.id, key: item.key, content: item.content, outcome };
+            writer.push(entry).in_shard(temporary)?;
         }
         writer.finish().in_shard(temporary)?;
         Shard::open(temporary).and_then(|shard| shard.check()).in_shard(temporary)
