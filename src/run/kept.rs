@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::key::{Content, Key, Template};
 use crate::resolve::Science;
 use crate::store::WorkDir;
-use crate::store::index::{Index, Location};
+use crate::store::index::{Index, IndexedItem, Location};
 
 /// The pictures in the store that were made with the present rate and format.
 #[derive(Debug)]
@@ -61,8 +61,11 @@ impl KeptPictures {
     /// The pictures of a video with this content, in order.
     pub fn of(&self, content: &Content) -> Option<Vec<KeptPicture>> {
         let at = self.find(content)?;
-        let rows = Shard::open(&self.index.files[at.file].path).ok()?.rows(at.item).ok()?;
-        let id = &self.index.item(at).id;
+        let IndexedItem { id, key, .. } = self.index.item(at);
+        let shard = Shard::open(&self.index.files[at.file].path).ok()?;
+        // Since it was listed, another process may have published a shard of other pictures under its name.
+        shard.items().get(at.item).filter(|item| item.key == *key)?;
+        let rows = shard.rows(at.item).ok()?;
         match (&rows.column("time")?.values, &rows.column("pts")?.values, &rows.column("digest")?.values) {
             (Values::F64(time), Values::F64(pts), Values::U8(digest)) => {
                 let picture = |i: usize| {

@@ -103,7 +103,9 @@ fn retract_from(file: &IndexedFile, work: &WorkDir, listed: &mut Listed) -> Resu
             return Ok(Some(0));
         }
         Err(_) if !file.path.exists() => return Ok(None),
-        worths => worths?,
+        Ok(None) => return Ok(None),
+        Ok(Some(worths)) => worths,
+        Err(error) => return Err(error),
     };
     let untrue = worths.iter().filter(|worth| matches!(worth, Worth::Untrue)).count();
     if untrue > 0 {
@@ -118,9 +120,17 @@ fn retract_from(file: &IndexedFile, work: &WorkDir, listed: &mut Listed) -> Resu
     Ok(Some(untrue))
 }
 
-/// What each row of a file is worth.
-fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<Worth>> {
+/// Whether this is what a file was when it was listed; another process may have published another one under its name since.
+fn is_still(file: &IndexedFile, shard: &Shard) -> bool {
+    shard.items().iter().map(|item| item.key).eq(file.items.iter().map(|item| item.key))
+}
+
+/// What each row of a file is worth; `None` where another one has its name by now.
+fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Option<Vec<Worth>>> {
     let shard = Shard::open(&file.path).in_shard(&file.path)?;
+    if !is_still(file, &shard) {
+        return Ok(None);
+    }
     let digests = |position: usize| -> Result<Option<Vec<u8>>> {
         if shard.items()[position].outcome.is_err() {
             return Ok(None);
@@ -135,7 +145,7 @@ fn hold_against_pictures(file: &IndexedFile, folder: &Path) -> Result<Vec<Worth>
         let Some(digests) = digests else { return Ok(Worth::Failure) };
         Ok(format_as_made(folder, &item.id, digests)?.map_or(Worth::Untrue, Worth::Pictures))
     };
-    file.items.par_iter().zip(&digests).map(worth).collect()
+    file.items.par_iter().zip(&digests).map(worth).collect::<Result<_>>().map(Some)
 }
 
 /// Moves the rows at the positions that are kept to a part, and removes the file.
@@ -143,18 +153,25 @@ fn take_out(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl
     match move_rows(file, is_kept, part) {
         // Not where it is the part that could not be written.
         Err(error) if error.is_damage_of(&file.path) => set_aside(&file.path, &file.stamp()),
-        moved => moved.and_then(|()| remove_for_good(&file.path)),
+        Ok(false) => Ok(()),
+        moved => moved.and_then(|_| remove_for_good(&file.path)),
     }
 }
 
-/// Publishes the rows of a file that are kept as a part.
-fn move_rows(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl FnMut() -> PathBuf) -> Result<()> {
+/// Publishes the rows of a file that are kept as a part; `false` where another file has its name by now.
+fn move_rows(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl FnMut() -> PathBuf) -> Result<bool> {
     let kept: Vec<usize> = (0..file.items.len()).filter(|position| is_kept(*position)).collect();
     // One that another process has moved is forgotten where it is by the next run that looks.
-    if kept.is_empty() || !file.path.exists() {
-        return Ok(());
+    if !file.path.exists() {
+        return Ok(true);
     }
     let source = Shard::open(&file.path).in_shard(&file.path)?;
+    if !is_still(file, &source) {
+        return Ok(false);
+    }
+    if kept.is_empty() {
+        return Ok(true);
+    }
     let mut header = source.header().clone();
     header.position = None;
     publish(&part(), |temporary| {
@@ -171,5 +188,6 @@ fn move_rows(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut imp
         }
         writer.finish().in_shard(temporary)?;
         Shard::open(temporary).and_then(|shard| shard.check()).in_shard(temporary)
-    })
+    })?;
+    Ok(true)
 }
