@@ -162,10 +162,10 @@ fn take_out(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl
 fn move_rows(file: &IndexedFile, is_kept: impl Fn(usize) -> bool, part: &mut impl FnMut() -> PathBuf) -> Result<bool> {
     let kept: Vec<usize> = (0..file.items.len()).filter(|position| is_kept(*position)).collect();
     // One that another process has moved is forgotten where it is by the next run that looks.
-    if !file.path.exists() {
-        return Ok(true);
-    }
-    let source = Shard::open(&file.path).in_shard(&file.path)?;
+    let source = match Shard::open(&file.path) {
+        Err(_) if !file.path.exists() => return Ok(true),
+        opened => opened.in_shard(&file.path)?,
+    };
     if !is_still(file, &source) {
         return Ok(false);
     }
