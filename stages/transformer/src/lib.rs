@@ -13,7 +13,7 @@
 //!
 //! **Precision.** [`Elements::F32`] computes in f32. [`Elements::Bf16`] rounds weights and the left side of every product to bf16 (halves to even) and
 //! sums up in f32; residuals, norms and attention stay in f32. Processors with AVX512_BF16 multiply such pairs in one instruction, on AMD's at twice the rate of
-//! f32 in registers (1.8 times the pictures a second in this tower), on Intel's at less than that of f32; those with AMX multiply whole tiles of them, for five times the
+//! f32 in registers (1.8 times the pictures a second in this tower), on Intel's at less than that of f32; those with AMX multiply whole tiles of them, for 4.5 times the
 //! pictures a second of f32. Others widen them in registers, which halves the memory of the weights but is slower than f32: on AVX2 0.6 times its rate
 //! (`cargo bench --bench tower`).
 //!
