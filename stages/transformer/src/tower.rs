@@ -280,6 +280,9 @@ impl Tower {
                     Threads::One,
                 );
             });
+        } else if workers > 1 {
+            // From within the pool: a thread outside of it would sleep and be woken at each of a hundred products.
+            rayon::scope(|_| self.encode_in_turn(pixels, &mut embeddings, threads));
         } else {
             self.encode_in_turn(pixels, &mut embeddings, threads);
         }

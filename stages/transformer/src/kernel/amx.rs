@@ -4,6 +4,7 @@
 use std::arch::asm;
 use std::sync::LazyLock;
 
+use super::product::Ahead;
 use super::product::tiles::TileUnit;
 
 /// AMX_TILE and AMX_BF16.
@@ -77,6 +78,7 @@ impl TileUnit for Amx {
         steps: usize,
         rows: *const f32,
         weights: *const u32,
+        ahead: Ahead,
         sums: *mut f32,
     ) {
         if TILES == 1 {
@@ -92,8 +94,11 @@ impl TileUnit for Amx {
                     "tileloadd tmm4, [{rows} + {narrow}]",
                     "tileloadd tmm6, [{weights} + {wide}]",
                     "tileloadd tmm7, [{weights} + {wide} + 64]",
+                    "prefetcht1 [{ahead}]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
+                    "prefetcht1 [{ahead} + {stride}]",
                     "tdpbf16ps tmm1, tmm4, tmm7",
+                    "lea {ahead}, [{ahead} + 2 * {stride}]",
                     "add {rows}, 1024",
                     "add {weights}, 2048",
                     "dec {steps}",
@@ -105,6 +110,8 @@ impl TileUnit for Amx {
                     rows = inout(reg) rows => _,
                     weights = inout(reg) weights => _,
                     sums = in(reg) sums,
+                    ahead = inout(reg) ahead.weights => _,
+                    stride = in(reg) size_of::<u32>() * ahead.stride,
                     narrow = in(reg) 64_usize,
                     wide = in(reg) 128_usize,
                     out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
@@ -128,11 +135,14 @@ impl TileUnit for Amx {
                     "tileloadd tmm4, [{rows} + {narrow}]",
                     "tileloadd tmm6, [{weights} + {wide}]",
                     "tileloadd tmm7, [{weights} + {wide} + 64]",
+                    "prefetcht1 [{ahead}]",
                     "tdpbf16ps tmm0, tmm4, tmm6",
                     "tileloadd tmm5, [{rows} + {narrow} + 1024]",
                     "tdpbf16ps tmm1, tmm4, tmm7",
+                    "prefetcht1 [{ahead} + {stride}]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
                     "tdpbf16ps tmm3, tmm5, tmm7",
+                    "lea {ahead}, [{ahead} + 2 * {stride}]",
                     "add {rows}, 2048",
                     "add {weights}, 2048",
                     "dec {steps}",
@@ -146,6 +156,8 @@ impl TileUnit for Amx {
                     rows = inout(reg) rows => _,
                     weights = inout(reg) weights => _,
                     sums = in(reg) sums,
+                    ahead = inout(reg) ahead.weights => _,
+                    stride = in(reg) size_of::<u32>() * ahead.stride,
                     narrow = in(reg) 64_usize,
                     wide = in(reg) 128_usize,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -154,12 +166,6 @@ impl TileUnit for Amx {
                 );
             }
         }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch(line: *const u32) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
     }
 
     #[inline(always)]

@@ -57,6 +57,26 @@ pub(crate) trait Kernel: Copy + 'static {
     unsafe fn end() {}
 }
 
+/// Weights of the next stretch, of the same panel or the next one, which follow the present ones in memory: they are asked for while these are at work, a
+/// line at a time. Asked for at once they take every place that a core has for lines on their way, and the rows, which come from the second-level
+/// cache, wait for memory: on an Intel Xeon a third of the time.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    pub(super) weights: *const u32,
+    /// Words between two requests.
+    pub(super) stride: usize,
+}
+
+impl Ahead {
+    /// Asks for a line.
+    #[inline(always)]
+    unsafe fn ask<S: Simd>(&mut self) {
+        // SAFETY: asking for what is no memory of ours does nothing.
+        unsafe { S::prefetch(self.weights) };
+        self.weights = self.weights.wrapping_add(self.stride);
+    }
+}
+
 /// What becomes of a product and its bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finish {

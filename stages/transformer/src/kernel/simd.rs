@@ -58,9 +58,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 /// Values in the longest vectors.
 const MOST_LANES: usize = 16;
 
-/// 32-bit words of a cache line.
-pub(crate) const LINE: usize = 16;
-
 /// Vectors that multiply pairs of bf16.
 pub(crate) trait DotBf16: Simd {
     /// [`Simd::LANES`] pairs of values, as words of two bf16 each, the first in the low half. The values are bf16 already.

@@ -181,6 +181,7 @@ impl tiles::TileUnit for EmulatedTiles {
         steps: usize,
         rows: *const f32,
         weights: *const u32,
+        _ahead: product::Ahead,
         sums: *mut f32,
     ) {
         let halves = |word: u32| [f32::from_bits(word << 16), f32::from_bits(word & 0xffff_0000)];
@@ -198,8 +199,6 @@ impl tiles::TileUnit for EmulatedTiles {
             }
         }
     }
-
-    unsafe fn prefetch(_line: *const u32) {}
 
     unsafe fn end() {}
 }

@@ -3,8 +3,8 @@
 //! Four tiles of sums, 32 rows by a panel of 32 columns, stay in the unit over a stretch of the depth; each step loads two tiles of rows and two of weights
 //! for four products. Rows are laid out as the unit loads them, tile after tile; the panels lie as it loads them already.
 
-use super::super::simd::{DotBf16, LINE};
-use super::{Kernel, Rows};
+use super::super::simd::DotBf16;
+use super::{Ahead, Kernel, Rows};
 
 /// Rows of a tile.
 pub(crate) const ROWS: usize = 16;
@@ -18,6 +18,9 @@ const TILE: usize = ROWS * WORDS;
 /// Words of depth of a stretch: its part of a panel is 16 KB and stays in a first-level cache while the rows go over it.
 const STRETCH: usize = 64;
 
+/// Lines of the weights ahead that each step in depth asks for.
+const ASKED: usize = 2;
+
 /// Bytes of rows that go over a panel before the next one is taken: half of a second-level cache. The unit is so fast that the weights, which come from
 /// farther away, must serve many rows.
 const GROUP_BYTES: usize = 1 << 20;
@@ -30,17 +33,15 @@ pub(crate) trait TileUnit: Copy + 'static {
     unsafe fn begin();
 
     /// Adds `steps` steps in depth to `sums`, `[16 · TILES][32]`, or puts them there (`first`). A step of `rows` is `TILES` tiles, one after the other, `TILES` 1 or 2; a
-    /// step of `weights` is `[16][32]` words.
+    /// step of `weights` is `[16][32]` words. Each step asks for [`ASKED`] lines.
     unsafe fn multiply<const TILES: usize>(
         first: bool,
         steps: usize,
         rows: *const f32,
         weights: *const u32,
+        ahead: Ahead,
         sums: *mut f32,
     );
-
-    /// Asks for the cache line at `line`, which need not be memory of ours.
-    unsafe fn prefetch(line: *const u32);
 
     /// Takes the tiles away, so that the system need not save them.
     unsafe fn end();
@@ -114,23 +115,24 @@ impl<U: TileUnit, S: DotBf16> Kernel for Tiled<U, S> {
     #[inline(always)]
     unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, sums: *mut f32) {
         let (words, count) = (rows.words, rows.count);
-        // The weights of the next stretch, of this panel or the next one, which follow these in memory, are asked for while these are at work.
-        let lines = (STRETCH * COLUMNS / LINE).div_ceil(count.div_ceil(2 * ROWS).max(1));
+        // Each request stands for so many words that all of a stretch together reach over the next.
+        let requests = count.div_ceil(2 * ROWS).max(1) * ASKED * STRETCH / WORDS;
+        let stride = (STRETCH * COLUMNS).div_ceil(requests);
         for from in (0..words).step_by(STRETCH) {
             let steps = STRETCH.min(words - from) / WORDS;
+            let mut ahead = Ahead { weights: panel.wrapping_add((from + STRETCH) * COLUMNS), stride };
             for first in (0..count).step_by(2 * ROWS) {
                 // SAFETY: the caller vouches for the rows, the panel and room for the sums; both are whole tiles.
                 unsafe {
                     let (weights, sums) = (panel.add(from * COLUMNS), sums.add(first * COLUMNS));
                     let rows = laid_out.add(first * words);
-                    let next = weights.wrapping_add(STRETCH * COLUMNS + first / (2 * ROWS) * lines * LINE);
-                    (0..lines).for_each(|i| U::prefetch(next.wrapping_add(i * LINE)));
                     if first + ROWS < count {
-                        U::multiply::<2>(from == 0, steps, rows.add(2 * ROWS * from), weights, sums);
+                        U::multiply::<2>(from == 0, steps, rows.add(2 * ROWS * from), weights, ahead, sums);
                     } else {
-                        U::multiply::<1>(from == 0, steps, rows.add(ROWS * from), weights, sums);
+                        U::multiply::<1>(from == 0, steps, rows.add(ROWS * from), weights, ahead, sums);
                     }
                 }
+                ahead.weights = ahead.weights.wrapping_add(steps * ASKED * stride);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Sums by multiply-adds on vectors. A tile of some rows by one panel stays in registers over a stretch of the depth: for each step two loads of weights, one
 //! broadcast per row, two multiply-adds per row.
 
-use super::super::simd::{DotBf16, LINE, Simd};
-use super::{Kernel, Rows};
+use super::super::simd::{DotBf16, Simd};
+use super::{Ahead, Kernel, Rows};
 
 /// Depth of a stretch: a panel's stretch of [`crate::Instructions`] with vectors of eight is then 24 KB, which leaves room in a first-level cache of 32 KB for the rows.
 pub(crate) const STRETCH: usize = 256;
@@ -56,13 +56,14 @@ pub(crate) trait Vectors: Copy + 'static {
         }
     }
 
-    /// Adds `words` words of depth to the tile. Rows of `a` lie `row` apart, or side by side once packed.
+    /// Adds `words` words of depth to the tile. Rows of `a` lie `row` apart, or side by side once packed. At each word one line is asked for.
     unsafe fn multiply<const R: usize>(
         acc: &mut [[<Self::S as Simd>::V; 2]; R],
         words: usize,
         a: *const f32,
         row: usize,
         weights: *const u32,
+        ahead: Ahead,
     );
 }
 
@@ -111,12 +112,14 @@ impl<S: Simd> Vectors for F32<S> {
         mut a: *const f32,
         row: usize,
         weights: *const u32,
+        mut ahead: Ahead,
     ) {
         let mut weights = weights.cast::<f32>();
         let (row, step) = if Self::PACKS { (1, R) } else { (row, 1) };
         // SAFETY: the caller vouches for `words` words of the panel and of `R` rows.
         unsafe {
             over_words!(words, a + step, weights + 2 * S::LANES, w => {
+                ahead.ask::<S>();
                 let panel = weights.add(w * 2 * S::LANES);
                 let panel = [S::load(panel), S::load(panel.add(S::LANES))];
                 for (r, acc) in acc.iter_mut().enumerate() {
@@ -142,11 +145,13 @@ impl<S: Simd> Vectors for Bf16<S> {
         mut a: *const f32,
         row: usize,
         mut weights: *const u32,
+        mut ahead: Ahead,
     ) {
         let (row, step) = if Self::PACKS { (1, R) } else { (row, 1) };
         // SAFETY: the caller vouches for `words` words of the panel and of `R` rows, two steps each.
         unsafe {
             over_words!(words, a + 2 * step, weights + 2 * S::LANES, w => {
+                ahead.ask::<S>();
                 let panel = weights.add(w * 2 * S::LANES);
                 let low = [S::low_bf16(panel), S::low_bf16(panel.add(S::LANES))];
                 for (r, acc) in acc.iter_mut().enumerate() {
@@ -192,10 +197,12 @@ impl<S: DotBf16> Vectors for Bf16Dot<S> {
         mut a: *const f32,
         _row: usize,
         mut weights: *const u32,
+        mut ahead: Ahead,
     ) {
         // SAFETY: the caller vouches for `words` words of the panel and of `R` rows.
         unsafe {
             over_words!(words, a + R, weights + 2 * S::LANES, w => {
+                ahead.ask::<S>();
                 let panel = weights.add(w * 2 * S::LANES);
                 for (r, acc) in acc.iter_mut().enumerate() {
                     let pair = S::splat(*a.add(w * R + r));
@@ -237,18 +244,13 @@ impl<K: Vectors> Kernel for K {
     unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, sums: *mut f32) {
         let Rows { start, stride, count, words, .. } = *rows;
         let (width, stretch) = (2 * K::S::LANES, STRETCH / K::STEPS);
-        // The weights of the next stretch, of this panel or the next one, which follow these in memory, are asked for while these are at work.
-        let lines = (stretch * width / LINE).div_ceil(count.div_ceil(K::ROWS).max(1));
+        let tiles = count.div_ceil(K::ROWS).max(1);
         for from in (0..words).step_by(stretch) {
             let deep = stretch.min(words - from);
-            let mut next = panel.wrapping_add((from + stretch) * width);
+            let mut ahead =
+                Ahead { weights: panel.wrapping_add((from + stretch) * width), stride: width.div_ceil(tiles) };
             let mut tiles = Tiles::<K>::new(count);
             while let Some((first, n)) = tiles.next() {
-                for _ in 0..lines {
-                    // SAFETY: asking for what is no memory of ours does nothing.
-                    unsafe { K::S::prefetch(next) };
-                    next = next.wrapping_add(LINE);
-                }
                 // SAFETY: the caller vouches for the rows, the panel and room for the sums.
                 unsafe {
                     let weights = panel.add(from * width);
@@ -259,16 +261,17 @@ impl<K: Vectors> Kernel for K {
                     };
                     let sums = sums.add(first * width);
                     match n {
-                        14 if K::ROWS == 14 => tile::<K, 14>(from == 0, deep, a, row, weights, sums),
-                        12 if K::ROWS == 14 => tile::<K, 12>(from == 0, deep, a, row, weights, sums),
-                        10 if K::ROWS == 14 => tile::<K, 10>(from == 0, deep, a, row, weights, sums),
-                        8 if K::ROWS == 14 => tile::<K, 8>(from == 0, deep, a, row, weights, sums),
-                        6 => tile::<K, 6>(from == 0, deep, a, row, weights, sums),
-                        4 => tile::<K, 4>(from == 0, deep, a, row, weights, sums),
-                        2 => tile::<K, 2>(from == 0, deep, a, row, weights, sums),
-                        _ => tile::<K, 1>(from == 0, deep, a, row, weights, sums),
+                        14 if K::ROWS == 14 => tile::<K, 14>(from == 0, deep, a, row, weights, ahead, sums),
+                        12 if K::ROWS == 14 => tile::<K, 12>(from == 0, deep, a, row, weights, ahead, sums),
+                        10 if K::ROWS == 14 => tile::<K, 10>(from == 0, deep, a, row, weights, ahead, sums),
+                        8 if K::ROWS == 14 => tile::<K, 8>(from == 0, deep, a, row, weights, ahead, sums),
+                        6 => tile::<K, 6>(from == 0, deep, a, row, weights, ahead, sums),
+                        4 => tile::<K, 4>(from == 0, deep, a, row, weights, ahead, sums),
+                        2 => tile::<K, 2>(from == 0, deep, a, row, weights, ahead, sums),
+                        _ => tile::<K, 1>(from == 0, deep, a, row, weights, ahead, sums),
                     }
                 }
+                ahead.weights = ahead.weights.wrapping_add(deep * ahead.stride);
             }
         }
     }
@@ -310,6 +313,7 @@ unsafe fn tile<K: Vectors, const R: usize>(
     a: *const f32,
     row: usize,
     weights: *const u32,
+    ahead: Ahead,
     sums: *mut f32,
 ) {
     let lanes = K::S::LANES;
@@ -321,7 +325,7 @@ unsafe fn tile<K: Vectors, const R: usize>(
                 *acc = [K::S::load(sums.add(2 * r * lanes)), K::S::load(sums.add((2 * r + 1) * lanes))];
             }
         }
-        K::multiply::<R>(&mut acc, words, a, row, weights);
+        K::multiply::<R>(&mut acc, words, a, row, weights, ahead);
         for (r, acc) in acc.iter().enumerate() {
             K::S::store(sums.add(2 * r * lanes), acc[0]);
             K::S::store(sums.add((2 * r + 1) * lanes), acc[1]);
