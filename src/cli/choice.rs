@@ -20,6 +20,16 @@ pub(super) struct Skip {
 }
 
 impl Skip {
+    /// These.
+    pub(super) fn these(skip: &[String]) -> Skip {
+        Skip { skip: skip.to_vec() }
+    }
+
+    /// The stages that are left out by name.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.skip.clone()
+    }
+
     /// The stages with these names, `all` where none is named. What is left out is so for the configuration as well.
     pub(super) fn select(&self, names: &[String], config: &mut Config) -> Result<Vec<&'static Decl>> {
         config.run.skip.extend(self.skip.iter().cloned());

@@ -42,6 +42,8 @@ struct Submit {
     /// Stages to run
     #[arg(value_name = "STAGE", default_value = "all")]
     stages: Vec<String>,
+    #[command(flatten)]
+    skip: Skip,
     /// Lines of [slurm.profiles.NAME] over those of [slurm.sbatch]
     #[arg(long, value_name = "NAME")]
     profile: Option<String>,
@@ -95,6 +97,7 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
         Command::Submit(options) => {
             let asked = Asked {
                 stages: options.stages.clone(),
+                skip: options.skip.names(),
                 profile: options.profile.clone(),
                 sbatch: options.sbatch.clone(),
                 max_array: queue::max_array_size(),
@@ -108,14 +111,14 @@ pub(super) fn execute(options: &Options) -> Result<u8> {
     }
 }
 
-fn session(common: &Common, stages: &[String]) -> Result<Session> {
+fn session(common: &Common, stages: &[String], skip: &[String]) -> Result<Session> {
     let mut config = common.config()?;
-    let selected = Skip::default().select(stages, &mut config)?;
+    let selected = Skip::these(skip).select(stages, &mut config)?;
     Session::open(config, selected, Depth::Look)
 }
 
 fn submit(common: &Common, asked: &Asked, dry_run: bool) -> Result<u8> {
-    let session = session(common, &asked.stages)?;
+    let session = session(common, &asked.stages, &asked.skip)?;
     let mut submission = Submission::plan(&session, asked)?;
     let sets_due =
         submission.has_sets && (!submission.tasks.is_empty() || !super::status::Overview::new(&session)?.is_current());
@@ -184,6 +187,7 @@ fn retry(options: &Retry) -> Result<u8> {
     }
     let asked = Asked {
         stages: before.stages,
+        skip: before.skip,
         profile: options.profile.clone(),
         sbatch: options.sbatch.clone(),
         max_array: queue::max_array_size(),
@@ -214,7 +218,7 @@ fn logs(options: &Logs) -> Result<u8> {
 
 fn status(options: &Status) -> Result<u8> {
     let submission = latest(&options.common)?;
-    let session = session(&options.common, &submission.stages)?;
+    let session = session(&options.common, &submission.stages, &submission.skip)?;
     let jobs: Vec<&str> = submission.array.iter().chain(&submission.sets).map(String::as_str).collect();
     let states = queue::states(&jobs)?;
     let progress = Progress::new(&submission, &session.plans, &states);

@@ -66,6 +66,11 @@ impl<'a> Encoding<'a> {
         })
     }
 
+    /// Pictures per pass, where the device's memory made it fewer than usual.
+    pub fn reduced_to(&self) -> Option<usize> {
+        self.encoder.get()?.as_ref()?.reduced_to()
+    }
+
     /// Whether the pictures of all lanes go to one thread, which fills batches across clips.
     pub fn is_across(&self, encoder: &Encoder) -> bool {
         match self.batching {

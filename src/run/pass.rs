@@ -127,6 +127,13 @@ pub fn run(session: &Session, reporter: &dyn Reporter, stop: &AtomicBool) -> Res
             .into_iter()
             .map(|t| t.join().unwrap_or_else(|panic| Err(Error::Internal(panic_message(&*panic)))))
             .collect();
+        if let Some(n) = encoding.and_then(Encoding::reduced_to) {
+            let message = format!(
+                "the device was out of memory; from then on it took {n} pictures at a time, which may change the last digits of embeddings. \
+                 End what else uses the device, or take a smaller model"
+            );
+            reporter.report(&Event::Warning { message });
+        }
         // Whatever went wrong, what is finished is published before it is told, in every stage.
         let tallies: Vec<Result<Tally>> = writers.into_iter().map(StageWriter::finish).collect();
         written?;

@@ -31,6 +31,9 @@ pub struct Submission {
     pub program: PathBuf,
     /// The stages as they were named.
     pub stages: Vec<String>,
+    /// Those that were left out by name.
+    #[serde(default)]
+    pub skip: Vec<String>,
     /// The stages of the array, item by item.
     pub item_stages: Vec<String>,
     /// Whether a job for the set stages follows.
@@ -68,6 +71,8 @@ pub struct Submission {
 pub struct Asked {
     /// The stages as they were named.
     pub stages: Vec<String>,
+    /// `--skip`
+    pub skip: Vec<String>,
     /// `--profile`
     pub profile: Option<String>,
     /// `--sbatch`
@@ -103,6 +108,7 @@ impl Submission {
             cwd: std::env::current_dir().at("find", Path::new("."))?,
             program: std::env::current_exe().at("find", Path::new("this program"))?,
             stages: asked.stages.clone(),
+            skip: asked.skip.clone(),
             item_stages,
             has_sets: session.selected.iter().filter(|decl| decl.kind == Kind::Set).map(named).next().is_some(),
             shares,

@@ -156,6 +156,9 @@ fn submit_runs_everything_and_ends_in_the_same_bytes() {
     ] {
         assert!(dry.stdout.contains(line), "{line}: {}", dry.stdout);
     }
+    assert!(dry.stdout.contains(" log-mel "), "{}", dry.stdout);
+    let less = cluster.pipeline(&["slurm", "submit", "all", "--dry-run", "--skip", "log-mel,audio"]).ended(3).stdout;
+    assert!(less.contains(" encode-clip ") && !less.contains(" log-mel "), "{less}");
     assert!(!cluster.lab.path("work").exists(), "a dry run writes nothing");
     let healthy = cluster.pipeline(&["doctor"]).ended(0).stdout;
     for line in ["good  Slurm           slurm", "main up, infinite at most, nodes 0/2/0/2", "up to 1000 tasks"] {

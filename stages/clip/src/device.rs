@@ -65,7 +65,7 @@ impl fmt::Display for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device, and says what it is.
+    /// Opens the device, and says what it is. Each call gives a queue of work of its own.
     pub fn open(self) -> Result<(Device, Backend), Error> {
         match self {
             DeviceChoice::Cuda(ordinal) => cuda(ordinal),
@@ -85,7 +85,8 @@ impl DeviceChoice {
 fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
     let failed =
         |e: String| Error::Device { device: format!("cuda:{ordinal}"), message: format!("cannot be opened: {e}") };
-    let device = Device::new_cuda(ordinal).map_err(|e| failed(e.to_string()))?;
+    // A stream of its own: work on the default one waits for that of all others.
+    let device = Device::new_cuda_with_stream(ordinal).map_err(|e| failed(e.to_string()))?;
     let stream = device.as_cuda_device()?.cuda_stream();
     let name = stream.context().name().map_err(|e| failed(e.to_string()))?;
     let (major, minor) = stream.context().compute_capability().map_err(|e| failed(e.to_string()))?;

@@ -84,17 +84,17 @@ impl ImageTower {
     }
 }
 
-/// Cuts a picture `[3][S][S]` into patches `[G G][3][P][P]`, row by row; a rest at the right and bottom is left out.
-pub fn patchify(picture: &[f32], side: usize, patch: usize, out: &mut [f32]) {
+/// Cuts pictures `[B, 3, S, S]` into the patches that [`ImageTower::forward`] takes; a rest at the right and bottom is left out.
+pub fn patchify(pictures: &Tensor, patch: usize) -> candle_core::Result<Tensor> {
+    let (batch, channels, side, _) = pictures.dims4()?;
     let grid = side / patch;
-    for (i, out) in out.chunks_exact_mut(3 * patch * patch).enumerate() {
-        let (top, left) = (i / grid * patch, i % grid * patch);
-        for (line, out) in out.chunks_exact_mut(patch).enumerate() {
-            let (channel, y) = (line / patch, line % patch);
-            let start = (channel * side + top + y) * side + left;
-            out.copy_from_slice(&picture[start..start + patch]);
-        }
-    }
+    pictures
+        .narrow(2, 0, grid * patch)?
+        .narrow(3, 0, grid * patch)?
+        .reshape((batch, channels, grid, patch, grid * patch))?
+        .reshape(vec![batch, channels, grid, patch, grid, patch])?
+        .permute(vec![0, 2, 4, 1, 3, 5])?
+        .reshape((batch, grid * grid, channels * patch * patch))
 }
 
 #[cfg(test)]

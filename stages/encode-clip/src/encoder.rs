@@ -1,18 +1,16 @@
 //! Prepared pictures in, embeddings out, on a device.
 
-use candle_core::{DType, Device, Tensor};
-use clip::image::patchify;
-use clip::{Backend, Checkpoint, DeviceChoice, ImageTower, VisionConfig, engine};
+mod blocks;
+
+use blocks::{Blocks, Pictures};
+use candle_core::DType;
+use clip::{Backend, Checkpoint, DeviceChoice, VisionConfig, engine};
 use transformer::{Elements, Instructions, Pixels, Tower, peak_flops};
 
 use crate::preprocess::Normalize;
 use crate::{Error, Precision, Spec};
 
 pub use transformer::Threads;
-
-/// Pictures per pass through the network on a CUDA device. Fixed, since its library chooses kernels by shape: a picture must not get other
-/// bytes because the last batch was short or another batch size was asked for.
-const CUDA_BLOCK: usize = 32;
 
 /// A loaded network. Shared between threads freely.
 pub struct Encoder {
@@ -30,7 +28,7 @@ enum Network {
     /// The CPU engine.
     Engine(Box<Tower>),
     /// candle, on a CUDA device.
-    Candle { tower: ImageTower, device: Device, dtype: DType },
+    Candle(Blocks),
 }
 
 impl Encoder {
@@ -41,6 +39,7 @@ impl Encoder {
         device: DeviceChoice,
         batch_size: usize,
     ) -> Result<Encoder, Error> {
+        let normalize_pixels = Normalize::new(checkpoint, spec.preprocessing)?;
         let (opened, on) = device.open()?;
         let (network, backend, unexpected) = if opened.is_cpu() {
             let elements = match spec.precision {
@@ -63,12 +62,14 @@ impl Encoder {
                 Precision::Bf16 => DType::BF16,
                 Precision::F16 => DType::F16,
             };
-            let (tower, unexpected) = ImageTower::load(checkpoint, &opened, dtype)?;
-            (Network::Candle { tower, device: opened, dtype }, on, unexpected)
+            let mut opened = Some(opened);
+            let mut queue = || Ok(opened.take().map_or_else(|| device.open().map(|(device, _)| device), Ok)?);
+            let (blocks, unexpected) = Blocks::load(checkpoint, &normalize_pixels, dtype, &mut queue)?;
+            (Network::Candle(blocks), on, unexpected)
         };
         Ok(Encoder {
             network,
-            normalize_pixels: Normalize::new(checkpoint, spec.preprocessing)?,
+            normalize_pixels,
             config: checkpoint.config().clone(),
             precision: spec.precision.name(),
             normalize: spec.normalize,
@@ -93,6 +94,14 @@ impl Encoder {
         &self.backend
     }
 
+    /// Pictures per pass through the network, where the device's memory made it fewer than usual: worth a note, since rounding depends on it.
+    pub fn reduced_to(&self) -> Option<usize> {
+        match &self.network {
+            Network::Engine(_) => None,
+            Network::Candle(blocks) => blocks.reduced_to(),
+        }
+    }
+
     /// Tensors of the checkpoint that belong to neither tower and were left alone; worth a warning.
     pub fn unexpected_tensors(&self) -> &[String] {
         &self.unexpected
@@ -105,7 +114,7 @@ impl Encoder {
             Network::Engine(tower) => {
                 Some(peak_flops(tower.instructions(), tower.elements(), threads) / tower.flops_per_picture() as f64)
             }
-            Network::Candle { .. } => None,
+            Network::Candle(_) => None,
         }
     }
 
@@ -113,7 +122,7 @@ impl Encoder {
     pub fn flops_per_picture(&self) -> Option<u64> {
         match &self.network {
             Network::Engine(tower) => Some(tower.flops_per_picture()),
-            Network::Candle { .. } => None,
+            Network::Candle(_) => None,
         }
     }
 
@@ -121,42 +130,21 @@ impl Encoder {
     pub fn encode(&self, windows: &[u8], n: usize, threads: Threads) -> Result<Vec<f32>, Error> {
         let values = 3 * self.config.image_size * self.config.image_size;
         assert_eq!(windows.len(), n * values, "resized pictures");
-        if let Network::Engine(tower) = &self.network {
-            return self.finish(n, tower.encode(Pixels::Bytes(windows, self.normalize_pixels.table()), threads));
-        }
-        let mut pixels = vec![0.0; windows.len()];
-        for (window, pixels) in windows.chunks_exact(values).zip(pixels.chunks_exact_mut(values)) {
-            self.normalize_pixels.apply(window, pixels);
-        }
-        self.encode_pixels(&pixels, n, threads)
+        let embeddings = match &self.network {
+            Network::Engine(tower) => tower.encode(Pixels::Bytes(windows, self.normalize_pixels.table()), threads),
+            Network::Candle(blocks) => blocks.encode(Pictures::Bytes(windows), n)?,
+        };
+        self.finish(n, embeddings)
     }
 
     /// The same of pictures that are normalised already, `[n, 3, S, S]`.
     pub fn encode_pixels(&self, pixels: &[f32], n: usize, threads: Threads) -> Result<Vec<f32>, Error> {
         assert_eq!(pixels.len(), n * 3 * self.config.image_size * self.config.image_size, "prepared pictures");
-        match &self.network {
-            Network::Engine(tower) => self.finish(n, tower.encode(Pixels::Values(pixels), threads)),
-            Network::Candle { tower, device, dtype } => self.finish(n, self.on_candle(tower, device, *dtype, pixels)?),
-        }
-    }
-
-    fn on_candle(&self, tower: &ImageTower, device: &Device, dtype: DType, pixels: &[f32]) -> Result<Vec<f32>, Error> {
-        let side = self.config.image_size;
-        let (patches, patch_len) = (self.config.tokens() - 1, self.config.patch_len());
-        let mut embeddings = Vec::new();
-        for pictures in pixels.chunks(CUDA_BLOCK * 3 * side * side) {
-            let mut input = vec![0.0; CUDA_BLOCK * patches * patch_len];
-            for (picture, input) in
-                pictures.chunks_exact(3 * side * side).zip(input.chunks_exact_mut(patches * patch_len))
-            {
-                patchify(picture, side, self.config.patch_size, input);
-            }
-            let input = Tensor::from_vec(input, (CUDA_BLOCK, patches, patch_len), device)?.to_dtype(dtype)?;
-            let output = tower.forward(&input)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-            let there = pictures.len() / (3 * side * side);
-            embeddings.extend_from_slice(&output[..there * self.dimension()]);
-        }
-        Ok(embeddings)
+        let embeddings = match &self.network {
+            Network::Engine(tower) => tower.encode(Pixels::Values(pixels), threads),
+            Network::Candle(blocks) => blocks.encode(Pictures::Values(pixels), n)?,
+        };
+        self.finish(n, embeddings)
     }
 
     /// Scales `n` embeddings where asked for, and refuses what is not finite.

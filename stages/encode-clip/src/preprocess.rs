@@ -330,16 +330,6 @@ impl Normalize {
     pub fn table(&self) -> &[[f32; 256]; 3] {
         &self.0
     }
-
-    /// `window` `[S][S][3]` as `[3][S][S]`.
-    pub fn apply(&self, window: &[u8], out: &mut [f32]) {
-        assert_eq!(out.len(), window.len(), "one picture");
-        for ((plane, table), c) in out.chunks_exact_mut(window.len() / 3).zip(&self.0).zip(0..) {
-            for (value, pixel) in plane.iter_mut().zip(window.chunks_exact(3)) {
-                *value = table[usize::from(pixel[c])];
-            }
-        }
-    }
 }
 
 /// One byte, rescaled and normalised in the arithmetic of the code that is followed.

@@ -65,3 +65,9 @@ pub enum Threads {
 pub fn peak_flops(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
     kernel::peak(instructions, elements, threads)
 }
+
+/// The same of the innermost loop of the products, all that it reads being in the first-level cache: what a product on this machine could reach if nothing else took
+/// time. Below [`peak_flops`] even where no unit waits, as processors lower their clock for the power that loads take.
+pub fn fed_flops(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+    kernel::fed(instructions, elements, threads)
+}

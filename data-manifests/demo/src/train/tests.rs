@@ -127,14 +127,14 @@ fn the_trainer_and_the_stages_compute_the_same() {
     let mut preprocess = Preprocess::new(&checkpoint, Order::Hf).unwrap();
     let normalize = Normalize::new(&checkpoint, Order::Hf).unwrap();
     let side = preprocess.side();
-    let mut pixels = vec![0.0; 3 * side * side];
     let mut ours_pictures = Vec::new();
     for picture in PICTURES.1.iter().step_by(125) {
-        normalize.apply(preprocess.crop(picture).unwrap(), &mut pixels);
-        let (patch, grid) = (model.shape.patch, model.shape.image / model.shape.patch);
-        let mut patches = vec![0.0; pixels.len()];
-        clip::image::patchify(&pixels, model.shape.image, patch, &mut patches);
-        let patches = Tensor::from_vec(patches, (1, grid * grid, model.shape.patch_len()), &Device::Cpu).unwrap();
+        let window = preprocess.crop(picture).unwrap();
+        let plane = |c: usize| window.chunks_exact(3).map(move |pixel| (c, pixel[c]));
+        let pixels: Vec<f32> =
+            (0..3).flat_map(plane).map(|(c, byte)| normalize.table()[c][usize::from(byte)]).collect();
+        let picture = Tensor::from_slice(&pixels, (1, 3, side, side), &Device::Cpu).unwrap();
+        let patches = clip::image::patchify(&picture, model.shape.patch).unwrap();
         ours_pictures.extend(model.embed_pictures(&patches).unwrap().to_vec2::<f32>().unwrap());
     }
     let theirs_pictures: Vec<Vec<f32>> = chain.embeddings().into_iter().step_by(125).collect();

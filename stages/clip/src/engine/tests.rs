@@ -42,14 +42,11 @@ fn equals_candle() {
     fixture::random_checkpoint(folder.path(), fixture::VISION, fixture::TEXT, 10);
     let checkpoint = Checkpoint::locate(folder.path().to_str().unwrap()).unwrap();
     let config = checkpoint.config();
-    let (side, patches) = (config.image_size, config.tokens() - 1);
+    let side = config.image_size;
     let n = 5;
     let pixels: Vec<f32> = (0..n * 3 * side * side).map(|i| fixture::uniform(i as u64) * 4.0).collect();
-    let mut input = vec![0.0; n * patches * config.patch_len()];
-    for (picture, out) in pixels.chunks(3 * side * side).zip(input.chunks_mut(patches * config.patch_len())) {
-        patchify(picture, side, config.patch_size, out);
-    }
-    let input = Tensor::from_vec(input, (n, patches, config.patch_len()), &Device::Cpu).unwrap();
+    let pictures = Tensor::from_slice(&pixels, (n, 3, side, side), &Device::Cpu).unwrap();
+    let input = patchify(&pictures, config.patch_size).unwrap();
     let (candle, _) = ImageTower::load(&checkpoint, &Device::Cpu, DType::F32).unwrap();
     let wanted: Vec<f32> = candle.forward(&input).unwrap().flatten_all().unwrap().to_vec1().unwrap();
     each_set("equals_candle", |instructions| {

@@ -31,13 +31,10 @@ fn slow(tensors: &Tensors, config: &VisionConfig, picture: &[f32]) -> Vec<f32> {
 
 /// The embeddings of pictures `[n][3][S][S]` by the tower.
 fn fast(tower: &ImageTower, config: &VisionConfig, pictures: &[f32]) -> Vec<f32> {
-    let (side, patches) = (config.image_size, config.tokens() - 1);
-    let n = pictures.len() / (3 * side * side);
-    let mut input = vec![0.0; n * patches * config.patch_len()];
-    for (picture, out) in pictures.chunks(3 * side * side).zip(input.chunks_mut(patches * config.patch_len())) {
-        patchify(picture, side, config.patch_size, out);
-    }
-    let input = Tensor::from_vec(input, (n, patches, config.patch_len()), &Device::Cpu).unwrap();
+    let side = config.image_size;
+    let pictures =
+        Tensor::from_slice(pictures, (pictures.len() / (3 * side * side), 3, side, side), &Device::Cpu).unwrap();
+    let input = patchify(&pictures, config.patch_size).unwrap();
     tower.forward(&input).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 

@@ -220,18 +220,24 @@ type Part = Range<usize>;
 compiled! { "avx2,fma":
     product_f32_avx2 = product::product::<F32<Avx2>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
     product_bf16_avx2 = product::product::<Bf16<Avx2>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
+    feed_f32_avx2 = product::feed::<F32<Avx2>>, (depth: usize, words: usize, calls: usize);
+    feed_bf16_avx2 = product::feed::<Bf16<Avx2>>, (depth: usize, words: usize, calls: usize);
     layer_norm_avx2 = rows::layer_norm::<Avx2>, (x: Matrix, norm: &Norm, out: MatrixMut, round: bool, rows: Part);
     head_avx2 = attention::head::<Avx2>, (head: &Head, scratch: &mut attention::Scratch);
 }
 compiled! { "avx512f":
     product_f32_avx512 = product::product::<F32<Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
     product_bf16_avx512 = product::product::<Bf16<Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
+    feed_f32_avx512 = product::feed::<F32<Avx512>>, (depth: usize, words: usize, calls: usize);
+    feed_bf16_avx512 = product::feed::<Bf16<Avx512>>, (depth: usize, words: usize, calls: usize);
     layer_norm_avx512 = rows::layer_norm::<Avx512>, (x: Matrix, norm: &Norm, out: MatrixMut, round: bool, rows: Part);
     head_avx512 = attention::head::<Avx512>, (head: &Head, scratch: &mut attention::Scratch);
 }
 compiled! { "avx512f,avx512bf16":
     product_bf16_dot = product::product::<Bf16Dot<Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
     product_bf16_amx = product::product::<Tiled<Amx, Avx512>>, (p: &Product, rows: Part, panels: Part, scratch: &mut product::Scratch);
+    feed_bf16_dot = product::feed::<Bf16Dot<Avx512>>, (depth: usize, words: usize, calls: usize);
+    feed_bf16_amx = product::feed::<Tiled<Amx, Avx512>>, (depth: usize, words: usize, calls: usize);
 }
 
 /// Calls `work(0..tasks)`, on this thread or on all.
@@ -396,6 +402,37 @@ impl Machine {
 pub(crate) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
     assert!(instructions.available(), "{instructions} on this processor");
     peak::peak(instructions, elements, threads)
+}
+
+/// The same of the innermost loop of the products, with all that it reads in the first-level cache.
+pub(crate) fn fed(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+    assert!(instructions.available(), "{instructions} on this processor");
+    type Feed = unsafe fn(usize, usize, usize);
+    fn tile<K: product::Kernel>(feed: Feed) -> ((usize, usize), Feed) {
+        ((K::TILE_ROWS, 2 * <K::S as simd::Simd>::LANES), feed)
+    }
+    let (tile, feed) = match (instructions, elements) {
+        (Instructions::Portable, Elements::F32) => tile::<F32<Portable<8>>>(product::feed::<F32<Portable<8>>>),
+        (Instructions::Portable, Elements::Bf16) => tile::<Bf16<Portable<8>>>(product::feed::<Bf16<Portable<8>>>),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, Elements::F32) => tile::<F32<Avx2>>(feed_f32_avx2),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx2, Elements::Bf16) => tile::<Bf16<Avx2>>(feed_bf16_avx2),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512 | Instructions::Avx512Bf16 | Instructions::Amx, Elements::F32) => {
+            tile::<F32<Avx512>>(feed_f32_avx512)
+        }
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512, Elements::Bf16) => tile::<Bf16<Avx512>>(feed_bf16_avx512),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Avx512Bf16, Elements::Bf16) => tile::<Bf16Dot<Avx512>>(feed_bf16_dot),
+        #[cfg(target_arch = "x86_64")]
+        (Instructions::Amx, Elements::Bf16) => tile::<Tiled<Amx, Avx512>>(feed_bf16_amx),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("checked to be available"),
+    };
+    // SAFETY: the processor has the instructions, which was checked above.
+    peak::fed(tile, elements.steps(), threads, |depth, words, calls| unsafe { feed(depth, words, calls) })
 }
 
 #[cfg(test)]

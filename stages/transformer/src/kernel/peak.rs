@@ -1,4 +1,5 @@
-//! What the arithmetic units give at most: multiply-adds on registers, with no memory in between.
+//! What the arithmetic units give at most: multiply-adds on registers, with no memory in between; and what the innermost loop of a product gives while all
+//! that it reads lies in the first-level cache. That is less even where no unit ever waits: loads take power, and the clock goes down for it.
 
 use std::time::Instant;
 
@@ -95,16 +96,35 @@ fn loop_of(instructions: Instructions, elements: Elements) -> (usize, fn(f32) ->
 /// The best of several rounds, in operations per second.
 pub(super) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
     let (operations, call) = loop_of(instructions, elements);
+    best_of_rounds(threads, operations, |i| {
+        // Not zero: sums that fade away into denormals take some processors a hundred times as long.
+        std::hint::black_box(call(std::hint::black_box((i + 1) as f32 * 1e-3)));
+    })
+}
+
+/// Words of depth of the operands in [`fed`]: a panel of them is a quarter of a first-level cache.
+const FED_WORDS: usize = 64;
+/// Calls of the innermost loop in one call of [`fed`]'s rounds.
+const FED_CALLS: usize = 1_000;
+
+/// The same of the innermost loop of products; `feed(depth, words, calls)` calls it, a tile of `rows` by `columns` each time.
+pub(super) fn fed(
+    (rows, columns): (usize, usize),
+    steps: usize,
+    threads: usize,
+    feed: impl Fn(usize, usize, usize) + Sync,
+) -> f64 {
+    let depth = steps * FED_WORDS;
+    best_of_rounds(threads, 2 * rows * columns * depth * FED_CALLS, |_| feed(depth, FED_WORDS, FED_CALLS))
+}
+
+/// Operations per second of the best of several rounds of calls on this many threads.
+fn best_of_rounds(threads: usize, operations: usize, call: impl Fn(usize) + Sync) -> f64 {
     let round = || {
         let start = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| {
-                    for i in 0..20 {
-                        // Not zero: sums that fade away into denormals take some processors a hundred times as long.
-                        std::hint::black_box(call(std::hint::black_box((i + 1) as f32 * 1e-3)));
-                    }
-                });
+                scope.spawn(|| (0..20).for_each(&call));
             }
         });
         (20 * threads * operations) as f64 / start.elapsed().as_secs_f64()

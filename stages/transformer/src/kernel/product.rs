@@ -31,6 +31,9 @@ pub(crate) trait Kernel: Copy + 'static {
     /// The vectors that finish a panel, which is two of them wide.
     type S: Simd;
 
+    /// Rows of a full tile: those of one turn of the innermost loop.
+    const TILE_ROWS: usize;
+
     /// Rows that go over a panel before the next panel is taken, by the words of a row.
     fn group(words: usize) -> usize;
 
@@ -129,6 +132,30 @@ pub(crate) unsafe fn product<K: Kernel>(p: &Product, rows: Range<usize>, panels:
         }
         K::end();
     }
+}
+
+/// The sums of one full tile over `depth` steps, `words` words of the weights, again and again: the innermost loop of `K` alone.
+#[inline(always)]
+pub(crate) unsafe fn feed<K: Kernel>(depth: usize, words: usize, calls: usize) {
+    // Finite values as f32 and as pairs of bf16; that their bits differ costs power, as it does in life.
+    let word = |i: usize| 0x3c00_3c00 | (i as u32).wrapping_mul(0x9e37_79b1) & 0x00ff_00ff;
+    let (count, width) = (K::TILE_ROWS, 2 * K::S::LANES);
+    let (mut values, mut panel) = (Aligned::<f32>::zeros(count * depth), Aligned::<u32>::zeros(words * width));
+    values.iter_mut().enumerate().for_each(|(i, value)| *value = f32::from_bits(word(i) & 0xffff_0000));
+    panel.iter_mut().enumerate().for_each(|(i, weights)| *weights = word(i));
+    let mut laid_out = Aligned::<f32>::zeros(K::laid_out(count, words));
+    let mut sums = Aligned::<f32>::zeros(K::sums(count) * width);
+    let rows = Rows { start: values.as_ptr(), stride: depth, count, depth, words };
+    // SAFETY: the buffers were just made to fit; the caller has the instructions.
+    unsafe {
+        K::begin();
+        K::lay_out(&rows, laid_out.as_mut_ptr());
+        for _ in 0..calls {
+            K::sum(&rows, laid_out.as_ptr(), std::hint::black_box(panel.as_ptr()), sums.as_mut_ptr());
+        }
+        K::end();
+    }
+    std::hint::black_box(&sums[..]);
 }
 
 /// Takes the finished sums of a panel to the result.

@@ -434,4 +434,9 @@ fn peaks_are_measured() {
     for elements in [Elements::F32, Elements::Bf16] {
         assert!(crate::peak_flops(Instructions::best(), elements, 1) > 1e8);
     }
+    each_set("peaks_are_measured", |instructions| {
+        for elements in [Elements::F32, Elements::Bf16] {
+            assert!(crate::fed_flops(instructions, elements, 2) > 1e7, "{instructions}");
+        }
+    });
 }

@@ -58,6 +58,7 @@ pub(crate) fn group(words: usize) -> usize {
 
 impl<U: TileUnit, S: DotBf16> Kernel for Tiled<U, S> {
     type S = S;
+    const TILE_ROWS: usize = 2 * ROWS;
 
     fn group(words: usize) -> usize {
         group(words)

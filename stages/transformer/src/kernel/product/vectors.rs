@@ -216,6 +216,7 @@ impl<S: DotBf16> Vectors for Bf16Dot<S> {
 
 impl<K: Vectors> Kernel for K {
     type S = K::S;
+    const TILE_ROWS: usize = K::ROWS;
 
     fn group(_words: usize) -> usize {
         GROUP
