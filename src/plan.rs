@@ -135,18 +135,23 @@ impl Counts {
 /// The content of the file that a stage reads of an item: `None` when it must be hashed first, [`NO_CONTENT`] when there is
 /// none to be hashed.
 pub fn known_content(item: &Item, source: Source, digests: &Digests, depth: Depth) -> Option<Content> {
-    match source.path(item) {
-        None => Some(NO_CONTENT),
-        Some(path)
-            if depth == Depth::Glance
-                && let Some(content) = digests.recorded(path) =>
-        {
-            Some(content)
-        }
-        // A file that cannot be looked at has no content; the worker finds out why and records it.
-        Some(path) => digests.known(path).unwrap_or(Some(NO_CONTENT)),
-    }
+    known_contents(std::slice::from_ref(item), source, digests, depth).pop().expect("one of one")
 }
+
+/// The same of several.
+fn known_contents(items: &[Item], source: Source, digests: &Digests, depth: Depth) -> Vec<Option<Content>> {
+    let paths: Vec<Option<&Path>> = items.iter().map(|item| source.path(item)).collect();
+    let there: Vec<&Path> = paths.iter().copied().flatten().collect();
+    let mut known = digests.all_known(&there, depth == Depth::Glance).into_iter();
+    // A file that cannot be looked at has no content; the worker finds out why and records it.
+    let of = |path: Option<&Path>| {
+        path.and_then(|_| known.next()).map_or(Some(NO_CONTENT), |known| known.unwrap_or(Some(NO_CONTENT)))
+    };
+    paths.into_iter().map(of).collect()
+}
+
+/// Files that are looked up together.
+const TOGETHER: usize = 64;
 
 /// How closely a plan looks at the files that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +227,10 @@ pub fn plan_stage(
     let contents: Vec<Option<Content>> = if stage.source == Source::Imported {
         imported_contents(stage.decl.id, items, &index, &template)?
     } else {
-        items.par_iter().map(|item| known_content(item, stage.source, digests, look.depth)).collect()
+        items
+            .par_chunks(TOGETHER)
+            .flat_map_iter(|items| known_contents(items, stage.source, digests, look.depth))
+            .collect()
     };
     let published: HashMap<&Path, usize> =
         index.files.iter().enumerate().map(|(i, file)| (file.path.as_path(), i)).collect();

@@ -162,20 +162,38 @@ impl Digests {
     /// The digest of a file that has not changed since it was hashed. `Ok(None)`: it must be hashed. An error: it cannot
     /// be looked at.
     pub fn known(&self, path: &Path) -> std::io::Result<Option<Content>> {
-        let stamp = Stamp::of(path)?;
-        Ok(self.record(path).filter(|r| r.vouches_for(&stamp)).map(|r| r.digest))
+        self.all_known(&[path], false).pop().expect("one of one")
     }
 
-    /// The digest that the file had when it was last hashed, without a look at it.
-    pub fn recorded(&self, path: &Path) -> Option<Content> {
-        self.record(path).map(|record| record.digest)
+    /// What [`Digests::known`] says of each of these files, in less time than one by one. `unseen`: what was hashed once is taken to be what it was then,
+    /// without a look at it.
+    pub fn all_known(&self, paths: &[&Path], unseen: bool) -> Vec<std::io::Result<Option<Content>>> {
+        let known = |(path, record): (&&Path, Option<Record>)| match record {
+            Some(record) if unseen => Ok(Some(record.digest)),
+            record => {
+                let stamp = Stamp::of(path)?;
+                Ok(record.filter(|r| r.vouches_for(&stamp)).map(|r| r.digest))
+            }
+        };
+        paths.iter().zip(self.records(paths)).map(known).collect()
     }
 
-    fn record(&self, path: &Path) -> Option<Record> {
-        let name = name_of(path, &self.here);
+    fn records(&self, paths: &[&Path]) -> Vec<Option<Record>> {
+        let names: Vec<Name> = paths.iter().map(|path| name_of(path, &self.here)).collect();
+        let mut found: Vec<Option<Record>> = vec![None; names.len()];
+        for segment in &self.published {
+            for (found, record) in found.iter_mut().zip(segment.table.get_all(&names)) {
+                // Of two the one that was hashed later.
+                *found = record.into_iter().chain(found.take()).max_by_key(|record| record.hashed_at_ns);
+            }
+        }
         let fresh = self.fresh.read().expect("no holder panics");
-        let published = || self.published.iter().filter_map(|segment| segment.table.get(name));
-        fresh.records.get(&name).copied().or_else(|| published().max_by_key(|record| record.hashed_at_ns))
+        if !fresh.records.is_empty() {
+            for (found, name) in found.iter_mut().zip(&names) {
+                *found = fresh.records.get(name).copied().or(found.take());
+            }
+        }
+        found
     }
 
     /// The files that were asked for by [`Digests::digest`]: what is read beside media, models and products above all.

@@ -249,7 +249,7 @@ fn read_table(file: &Path, needs_media: bool) -> Result<Vec<Row>, DiscoverError>
             table.fail(1, Problem::MissingColumn { column: "video` or `audio", found: table.header.join(", ") })
         );
     }
-    let (mut rows, mut record) = (Vec::new(), csv::StringRecord::new());
+    let (mut rows, mut record) = (Vec::new(), Record::default());
     while let Some(line) = table.read(&mut record)? {
         let field = |index: Option<usize>| index.and_then(|index| record.get(index)).unwrap_or_default().to_owned();
         rows.push(Row {
@@ -267,6 +267,25 @@ fn read_table(file: &Path, needs_media: bool) -> Result<Vec<Row>, DiscoverError>
         return Err(DiscoverError::new(name_of(file), None, Problem::Empty));
     }
     Ok(rows)
+}
+
+/// A line of a table. Its fields come without the space around them.
+#[derive(Default)]
+pub(crate) struct Record(csv::StringRecord);
+
+impl Record {
+    fn get(&self, column: usize) -> Option<&str> {
+        // Not by the reader, which makes another record of each.
+        self.0.get(column).map(str::trim)
+    }
+}
+
+impl std::ops::Index<usize> for Record {
+    type Output = str;
+
+    fn index(&self, column: usize) -> &str {
+        self.0[column].trim()
+    }
 }
 
 /// A table being read: knows its header and the line it is at.
@@ -290,7 +309,7 @@ impl Table {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(if tabs { b'\t' } else { b',' })
             .quoting(!tabs)
-            .trim(csv::Trim::All)
+            .trim(csv::Trim::Headers)
             .from_reader(source);
         let header = match reader.headers() {
             Ok(header) => header.iter().map(str::to_owned).collect(),
@@ -313,10 +332,10 @@ impl Table {
     }
 
     /// Reads the next record and tells its line; `None` at the end.
-    pub(crate) fn read(&mut self, record: &mut csv::StringRecord) -> Result<Option<u64>, DiscoverError> {
-        match self.reader.read_record(record) {
+    pub(crate) fn read(&mut self, record: &mut Record) -> Result<Option<u64>, DiscoverError> {
+        match self.reader.read_record(&mut record.0) {
             Ok(false) => Ok(None),
-            Ok(true) => Ok(Some(record.position().map_or(0, csv::Position::line))),
+            Ok(true) => Ok(Some(record.0.position().map_or(0, csv::Position::line))),
             Err(error) => Err(csv_error(&self.name, &error)),
         }
     }

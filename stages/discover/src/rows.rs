@@ -50,14 +50,20 @@ pub(crate) fn items(
     file: &str,
 ) -> Result<Vec<Item>, DiscoverError> {
     let fail = |line: u64, problem| Err(DiscoverError::new(file.to_owned(), Some(line), problem));
-    let mut first_line: HashMap<String, u64> = HashMap::with_capacity(rows.len());
+    // The first row whose id another has already.
+    let twice = {
+        let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
+        rows.iter().find_map(|row| first_line.insert(&row.id, row.line).map(|first| (row.line, first)))
+    };
     let mut items: Vec<Item> = Vec::with_capacity(rows.len());
     for row in rows {
         if let Err(problem) = check_id(&row.id) {
             return fail(row.line, problem);
         }
-        if let Some(&first) = first_line.get(&row.id) {
-            return fail(row.line, Problem::DuplicateId { id: row.id, first });
+        if let Some((line, first)) = twice
+            && line == row.line
+        {
+            return fail(line, Problem::DuplicateId { id: row.id, first });
         }
         if needs_media && row.video.is_empty() && row.audio.is_empty() {
             return fail(row.line, Problem::NoMedia(row.id));
@@ -84,7 +90,6 @@ pub(crate) fn items(
                 }
             }
         }
-        first_line.insert(row.id.clone(), row.line);
         let text = |field: String| (!field.is_empty()).then_some(field);
         let path = |field: String| text(field).map(|field| root.join(field));
         items.push(Item {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use contract::Item;
 
-use crate::manifest::Table;
+use crate::manifest::{Record, Table};
 use crate::rows::{Draft, check_id};
 use crate::{DiscoverError, Problem, at, name_of};
 
@@ -52,7 +52,7 @@ pub(crate) fn read(root: &Path, tables: &Tables) -> Result<Draft, DiscoverError>
     let label = table.require("scene_label")?;
     let mut items: Vec<Item> = Vec::new();
     let mut index: HashMap<String, (usize, u64)> = HashMap::new();
-    let mut record = csv::StringRecord::new();
+    let mut record = Record::default();
     while let Some(line) = table.read(&mut record)? {
         let Name { id, group, city } = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
         check_id(&id).map_err(|problem| table.fail(line, problem))?;
@@ -98,7 +98,7 @@ fn mark(
 ) -> Result<(), DiscoverError> {
     let mut table = Table::open(file)?;
     let (audio, label) = (table.require("filename_audio")?, table.column("scene_label"));
-    let mut record = csv::StringRecord::new();
+    let mut record = Record::default();
     while let Some(line) = table.read(&mut record)? {
         let Name { id, .. } = name_parts(&record[audio]).map_err(|problem| table.fail(line, problem))?;
         let Some(&(at, _)) = index.get(&id) else { return Err(table.fail(line, Problem::NotInMeta(id))) };
