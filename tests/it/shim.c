@@ -10,6 +10,7 @@
  *   SHIM_ACTION  kill: it dies before the call; torn: in the middle of a write, after any other call; short: half is written;
  *                full: half is written, and nothing from then on; a number: that error
  *   SHIM_LASTING the error stays from then on
+ *   SHIM_NO_SWAP the file system cannot exchange two names, as many network file systems cannot
  *
  * Children are not watched: LD_PRELOAD leaves the environment at the start.
  *
@@ -41,6 +42,7 @@ static long at;
 static enum action action;
 static int error_number;
 static int lasting;
+static int no_swap;
 static long counted;
 static enum { NEITHER, RUNNER, WORKER } side;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -67,6 +69,7 @@ __attribute__((constructor)) static void begin(void)
         trace = (int)syscall(SYS_openat, AT_FDCWD, value, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     with_data = getenv("SHIM_DATA") != NULL;
     lasting = getenv("SHIM_LASTING") != NULL;
+    no_swap = getenv("SHIM_NO_SWAP") != NULL;
     if ((value = getenv("SHIM_AT")))
         at = atol(value);
     if ((value = getenv("SHIM_ACTION"))) {
@@ -407,6 +410,10 @@ static int renamed(int from_folder, const char *from, int to_folder, const char 
     int first = name_is_watched(from_folder, from, path), second = name_is_watched(to_folder, to, other);
     if (!first && !second)
         return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
+    if (no_swap && (flags & RENAME_EXCHANGE)) {
+        errno = EINVAL;
+        return -1;
+    }
     THROUGH("rename", flags, path, other, (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags));
 }
 
