@@ -5,7 +5,7 @@ mod blocks;
 use blocks::{Blocks, Pictures};
 use candle_core::DType;
 use clip::{Backend, Checkpoint, DeviceChoice, VisionConfig, engine};
-use transformer::{Elements, Instructions, Pixels, Tower, peak_flops};
+use transformer::{Elements, Instructions, Pixels, Tower, peak};
 
 use crate::preprocess::Normalize;
 use crate::{Error, Precision, Spec};
@@ -112,7 +112,7 @@ impl Encoder {
     pub fn limit(&self, threads: usize) -> Option<f64> {
         match &self.network {
             Network::Engine(tower) => {
-                Some(peak_flops(tower.instructions(), tower.elements(), threads) / tower.flops_per_picture() as f64)
+                Some(peak(tower.instructions(), tower.elements(), threads).flops / tower.flops_per_picture() as f64)
             }
             Network::Candle(_) => None,
         }

@@ -1,8 +1,8 @@
 //! Pictures per second of the image tower, and the share that it reaches of what the arithmetic units give in the same moment:
 //! `cargo bench --workspace --bench tower [-- b32|b16|l14] [f32|bf16] [portable|avx2|avx512|avx512bf16|amx]`.
 //!
-//! `peak` is what multiply-adds in registers give, `fed` what the innermost loop gives while all that it reads lies in the first-level cache: the distance between
-//! the two is the clock, which goes down for loads, and no kernel can do anything about it.
+//! `peak` is what multiply-adds in registers give, `fed` what the innermost loop gives while all that it reads lies in the first-level cache: `clock` is the
+//! processor's clock right after that loop, as a share of what it is right after the first: it goes down for the power that loads take, and no kernel can do anything about it.
 //!
 //! Weights are drawn at random; the time does not depend on them. Peak and network are measured in turn, the median of the rounds counts; on one
 //! thread of CPU time.
@@ -12,8 +12,7 @@
 use std::time::Instant;
 
 use transformer::{
-    Activation, Block, Elements, Instructions, Linear, Norm, Pixels, Shape, Threads, Tower, Weights, fed_flops,
-    peak_flops,
+    Activation, Block, Elements, Instructions, Linear, Norm, Pixels, Shape, Threads, Tower, Weights, fed, peak,
 };
 
 const ROUNDS: usize = 7;
@@ -44,29 +43,32 @@ fn main() {
     let gflop = tower.flops_per_picture() as f64 / 1e9;
     println!("{name}, {elements:?} on {instructions}, {gflop:.2} GFLOP per picture, median of {ROUNDS} rounds");
     println!(
-        "{:>8} {:>8} {:>12} {:>10} {:>10} {:>8} {:>10} {:>8}",
-        "threads", "batch", "pictures/s", "GFLOP/s", "peak", "share", "fed", "share"
+        "{:>8} {:>8} {:>12} {:>10} {:>10} {:>8} {:>10} {:>8} {:>8}",
+        "threads", "batch", "pictures/s", "GFLOP/s", "peak", "share", "fed", "share", "clock"
     );
     let all = rayon::current_num_threads();
     for (threads, n) in [(1, 1_usize), (1, 10), (1, 32), (all, 1), (all, 10), (all, 32)] {
         let who = if threads == 1 { Threads::One } else { Threads::All };
         let pixels: Vec<f32> = (0..n * 3 * 224 * 224).map(|i| uniform(i as u64) * 4.0).collect();
-        let (mut peaks, mut fed, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut peaks, mut fed_rates, mut clocks, mut seconds) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         tower.encode(Pixels::Values(&pixels), who);
         for _ in 0..ROUNDS {
-            peaks.push(peak_flops(instructions, elements, threads) / 1e9);
-            fed.push(fed_flops(instructions, elements, threads) / 1e9);
+            let (highest, fed) = (peak(instructions, elements, threads), fed(instructions, elements, threads));
+            peaks.push(highest.flops / 1e9);
+            fed_rates.push(fed.flops / 1e9);
+            clocks.push(fed.clock / highest.clock * 100.0);
             let (start, cpu) = (Instant::now(), thread_cpu());
             std::hint::black_box(tower.encode(Pixels::Values(&pixels), who));
             let wall = start.elapsed().as_secs_f64();
             let cpu = thread_cpu().zip(cpu).map(|(end, start)| end - start).filter(|_| threads == 1);
             seconds.push(cpu.unwrap_or(wall));
         }
-        let (peak, fed, seconds) = (median(&mut peaks), median(&mut fed), median(&mut seconds));
+        let (peak, fed, seconds) = (median(&mut peaks), median(&mut fed_rates), median(&mut seconds));
+        let clock = median(&mut clocks);
         let rate = n as f64 / seconds;
         let done = rate * gflop;
         println!(
-            "{threads:>8} {n:>8} {rate:>12.2} {done:>10.1} {peak:>10.1} {:>7.0}% {fed:>10.1} {:>7.0}%",
+            "{threads:>8} {n:>8} {rate:>12.2} {done:>10.1} {peak:>10.1} {:>7.0}% {fed:>10.1} {:>7.0}% {clock:>7.0}%",
             done / peak * 100.0,
             done / fed * 100.0
         );

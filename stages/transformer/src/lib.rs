@@ -60,14 +60,23 @@ pub enum Threads {
     All,
 }
 
-/// Floating-point operations per second that `threads` threads reach with nothing but multiply-adds in registers: the limit of [`Tower::encode`] on this machine at this
+/// How fast a processor computes.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// Floating-point operations per second.
+    pub flops: f64,
+    /// Steps per second of a chain of dependent multiplications of integers right after: in proportion to the clock at that moment.
+    pub clock: f64,
+}
+
+/// What `threads` threads reach with nothing but multiply-adds in registers: the limit of [`Tower::encode`] on this machine at this
 /// moment. Takes a fraction of a second.
-pub fn peak_flops(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+pub fn peak(instructions: Instructions, elements: Elements, threads: usize) -> Rate {
     kernel::peak(instructions, elements, threads)
 }
 
 /// The same of the innermost loop of the products, all that it reads being in the first-level cache: what a product on this machine could reach if nothing else took
-/// time. Below [`peak_flops`] even where no unit waits, as processors lower their clock for the power that loads take.
-pub fn fed_flops(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+/// time. Below [`peak`] even where no unit waits, as processors lower their clock for the power that loads take.
+pub fn fed(instructions: Instructions, elements: Elements, threads: usize) -> Rate {
     kernel::fed(instructions, elements, threads)
 }

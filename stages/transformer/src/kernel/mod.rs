@@ -50,7 +50,7 @@ pub(crate) use rows::Norm;
 pub(crate) use simd::nearest_bf16;
 
 use crate::instructions::Instructions;
-use crate::{Elements, Threads};
+use crate::{Elements, Rate, Threads};
 
 /// A matrix that is read: rows of `columns` values, `stride` apart.
 #[derive(Clone, Copy)]
@@ -399,13 +399,13 @@ impl Machine {
 }
 
 /// Floating-point operations per second that this many threads reach with nothing but multiply-adds in registers.
-pub(crate) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+pub(crate) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> Rate {
     assert!(instructions.available(), "{instructions} on this processor");
     peak::peak(instructions, elements, threads)
 }
 
 /// The same of the innermost loop of the products, with all that it reads in the first-level cache.
-pub(crate) fn fed(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+pub(crate) fn fed(instructions: Instructions, elements: Elements, threads: usize) -> Rate {
     assert!(instructions.available(), "{instructions} on this processor");
     type Feed = unsafe fn(usize, usize, usize);
     fn tile<K: product::Kernel>(feed: Feed) -> ((usize, usize), Feed) {

@@ -10,6 +10,7 @@ use super::{
     x86::{Avx2, Avx512},
 };
 use crate::Elements;
+use crate::Rate;
 use crate::instructions::Instructions;
 
 /// Multiply-adds per accumulator and call.
@@ -93,8 +94,8 @@ fn loop_of(instructions: Instructions, elements: Elements) -> (usize, fn(f32) ->
     }
 }
 
-/// The best of several rounds, in operations per second.
-pub(super) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> f64 {
+/// The best of several rounds.
+pub(super) fn peak(instructions: Instructions, elements: Elements, threads: usize) -> Rate {
     let (operations, call) = loop_of(instructions, elements);
     best_of_rounds(threads, operations, |i| {
         // Not zero: sums that fade away into denormals take some processors a hundred times as long.
@@ -113,21 +114,36 @@ pub(super) fn fed(
     steps: usize,
     threads: usize,
     feed: impl Fn(usize, usize, usize) + Sync,
-) -> f64 {
+) -> Rate {
     let depth = steps * FED_WORDS;
     best_of_rounds(threads, 2 * rows * columns * depth * FED_CALLS, |_| feed(depth, FED_WORDS, FED_CALLS))
 }
 
-/// Operations per second of the best of several rounds of calls on this many threads.
-fn best_of_rounds(threads: usize, operations: usize, call: impl Fn(usize) + Sync) -> f64 {
+/// The best of several rounds of calls on this many threads.
+fn best_of_rounds(threads: usize, operations: usize, call: impl Fn(usize) + Sync) -> Rate {
     let round = || {
         let start = Instant::now();
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| (0..20).for_each(&call));
-            }
+        let ended: Vec<(f64, f64)> = std::thread::scope(|scope| {
+            let work = || {
+                (0..20).for_each(&call);
+                (start.elapsed().as_secs_f64(), chain())
+            };
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
-        (20 * threads * operations) as f64 / start.elapsed().as_secs_f64()
+        let seconds = ended.iter().map(|(seconds, _)| *seconds).fold(0.0, f64::max);
+        let clock = ended.iter().map(|(_, clock)| clock).sum::<f64>() / threads as f64;
+        Rate { flops: (20 * threads * operations) as f64 / seconds, clock }
     };
-    (0..5).map(|_| round()).fold(0.0, f64::max)
+    (0..5).map(|_| round()).max_by(|a, b| a.flops.total_cmp(&b.flops)).expect("five rounds")
+}
+
+/// Steps per second of a chain of multiplications of integers, each of which waits for the one before: a matter of the clock alone.
+fn chain() -> f64 {
+    // Some three microseconds: after ten times as many the clock has recovered.
+    const STEPS: u32 = 3_000;
+    let (start, factor) = (Instant::now(), std::hint::black_box(0x9e37_79b9_7f4a_7c15_u64));
+    let last = (0..STEPS).fold(factor, |product, _| product.wrapping_mul(std::hint::black_box(factor)));
+    std::hint::black_box(last);
+    f64::from(STEPS) / start.elapsed().as_secs_f64()
 }

@@ -432,11 +432,11 @@ fn rounding_to_bf16() {
 #[test]
 fn peaks_are_measured() {
     for elements in [Elements::F32, Elements::Bf16] {
-        assert!(crate::peak_flops(Instructions::best(), elements, 1) > 1e8);
+        assert!(crate::peak(Instructions::best(), elements, 1).flops > 1e8);
     }
     each_set("peaks_are_measured", |instructions| {
         for elements in [Elements::F32, Elements::Bf16] {
-            assert!(crate::fed_flops(instructions, elements, 2) > 1e7, "{instructions}");
+            assert!(crate::fed(instructions, elements, 2).flops > 1e7, "{instructions}");
         }
     });
 }
