@@ -95,3 +95,6 @@ impl KeptPicture {
         extract_frames::decode_picture(&bytes).ok()
     }
 }
+
+#[cfg(test)]
+mod tests;
