@@ -16,7 +16,7 @@ pub(crate) const COLUMNS: usize = 32;
 const TILE: usize = ROWS * WORDS;
 
 /// Words of depth of a stretch: its part of a panel is 16 KB and stays in a first-level cache while the rows go over it.
-const STRETCH: usize = 64;
+const STRETCH: usize = 128;
 
 /// Lines of the weights ahead that each step in depth asks for.
 const ASKED: usize = 2;
