@@ -134,8 +134,13 @@ impl Reporter for Human {
                     state.say(&format!("  {stage:<15} up to date ({})", plural(counts.items, "item")));
                     return;
                 }
-                let copied = counts.items - counts.due;
-                state.say(&format!("  {stage:<15} {} to do, {copied} in the store", plural(counts.due, "item")));
+                let stored = counts.items - counts.due - counts.left_out;
+                let left_out = match counts.left_out {
+                    0 => String::new(),
+                    n => format!(", {n} left out"),
+                };
+                let due = plural(counts.due, "item");
+                state.say(&format!("  {stage:<15} {due} to do, {stored} in the store{left_out}"));
                 if counts.due == 0 {
                     return;
                 }

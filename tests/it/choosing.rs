@@ -13,6 +13,8 @@ fn parts_of_the_items_add_up_to_the_whole() {
     let whole = Lab::new();
     whole.run(&["log-mel"]);
     let lab = Lab::new();
+    let said = lab.pipeline(&["run", "log-mel", "--limit", "1", "--work", "limited"]).ended(0).stderr;
+    assert!(said.contains("log-mel         1 item to do, 0 in the store, 5 left out"), "{said}");
     assert_eq!(computed(&lab, "log-mel", &["--limit", "1"]), 1);
     assert_eq!(lab.shards().len(), 0, "no shard is whole yet");
     assert_eq!(computed(&lab, "log-mel", &["--items", "tram-*"]), 3);

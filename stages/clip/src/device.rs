@@ -71,9 +71,7 @@ impl DeviceChoice {
             DeviceChoice::Cuda(ordinal) => cuda(ordinal),
             DeviceChoice::Auto if candle_core::utils::cuda_is_available() => match cuda(0) {
                 // A CUDA build on a machine without a device. Any other failure is one, not a reason to be slow.
-                Err(Error::Device { message, .. }) if message.contains("NO_DEVICE") => {
-                    Ok((Device::Cpu, Backend::cpu()))
-                }
+                Err(Error::Device { message, .. }) if message.contains(NO_DEVICE) => Ok((Device::Cpu, Backend::cpu())),
                 opened => opened,
             },
             DeviceChoice::Cpu | DeviceChoice::Auto => Ok((Device::Cpu, Backend::cpu())),
@@ -81,15 +79,26 @@ impl DeviceChoice {
     }
 }
 
+/// What the driver says where it finds no device.
+const NO_DEVICE: &str = "CUDA_ERROR_NO_DEVICE";
+
 #[cfg(feature = "cuda")]
 fn cuda(ordinal: usize) -> Result<(Device, Backend), Error> {
-    let failed =
-        |e: String| Error::Device { device: format!("cuda:{ordinal}"), message: format!("cannot be opened: {e}") };
+    let failed = |error: String| {
+        let message = if error.contains(NO_DEVICE) {
+            format!(
+                "there is no GPU, or no driver for it ({NO_DEVICE}); `nvidia-smi` shows both, and `device = \"auto\"` takes the CPU then"
+            )
+        } else {
+            format!("cannot be opened: {error}")
+        };
+        Error::Device { device: format!("cuda:{ordinal}"), message }
+    };
     // A stream of its own: work on the default one waits for that of all others.
-    let device = Device::new_cuda_with_stream(ordinal).map_err(|e| failed(e.to_string()))?;
+    let device = Device::new_cuda_with_stream(ordinal).map_err(|e| failed(contract::without_backtrace(&e)))?;
     let stream = device.as_cuda_device()?.cuda_stream();
-    let name = stream.context().name().map_err(|e| failed(e.to_string()))?;
-    let (major, minor) = stream.context().compute_capability().map_err(|e| failed(e.to_string()))?;
+    let name = stream.context().name().map_err(|e| failed(contract::without_backtrace(&e)))?;
+    let (major, minor) = stream.context().compute_capability().map_err(|e| failed(contract::without_backtrace(&e)))?;
     let backend = Backend {
         device: format!("cuda: {name}"),
         instructions: format!("sm_{major}{minor}"),

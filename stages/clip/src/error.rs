@@ -123,7 +123,7 @@ pub enum Error {
         message: String,
     },
     /// candle reported an error.
-    #[error("the network failed: {0}")]
+    #[error("the network failed: {}", contract::without_backtrace(.0))]
     Candle(#[from] candle_core::Error),
 }
 

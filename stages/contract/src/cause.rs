@@ -140,9 +140,23 @@ impl Failure {
     }
 }
 
+/// The message of an error, without the backtrace that some libraries put behind it where `RUST_BACKTRACE` is set: messages are stored beside items, and what is stored
+/// depends on the item alone.
+pub fn without_backtrace(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.split("\n   0: ").next().unwrap_or_default().trim_end().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backtrace_is_no_part_of_a_message() {
+        let error = "two lines\nof it\n   0: bt\n             at error.rs:1\n   1: main\n";
+        assert_eq!(without_backtrace(&error), "two lines\nof it");
+        assert_eq!(without_backtrace(&"plain"), "plain");
+    }
 
     #[test]
     fn codes_are_unique_and_round_trip() {

@@ -23,7 +23,7 @@ pub mod rows;
 pub mod sound;
 pub mod timeline;
 
-pub use cause::{Cause, Classify, Failure};
+pub use cause::{Cause, Classify, Failure, without_backtrace};
 pub use decl::{Decl, Kind};
 pub use item::Item;
 pub use partial::Partial;

@@ -53,6 +53,6 @@ pub enum Error {
         name: String,
     },
     /// candle failed.
-    #[error(transparent)]
+    #[error("{}", contract::without_backtrace(.0))]
     Candle(#[from] candle_core::Error),
 }

@@ -145,7 +145,7 @@ pub enum Error {
     #[error(transparent)]
     Network(#[from] networks::Error),
     /// An operation on tensors failed.
-    #[error("a tensor operation failed: {0}")]
+    #[error("a tensor operation failed: {}", contract::without_backtrace(.0))]
     Tensor(#[from] candle_core::Error),
 }
 
