@@ -31,9 +31,10 @@ pub(super) fn sound(file: &MediaFile) -> Result<Heard, MediaError> {
     let mut decoder = open_decoder(&stream)?;
     let mut heard = Decoded::new();
     let bare = matches!(input.format().name(), "mp3" | "aac");
-    let mut packet = Packet::empty();
     // Like the command, any error of reading but "try again" is the end of the file, unless the system failed.
     let ended = loop {
+        // A new one each time: reading into one that holds something would lose that.
+        let mut packet = Packet::empty();
         match packet.read(&mut input) {
             Ok(()) if packet.stream() == index => {}
             Ok(()) | Err(ffmpeg::Error::Other { errno: ffmpeg::error::EAGAIN }) => continue,

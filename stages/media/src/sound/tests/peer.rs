@@ -121,6 +121,31 @@ fn make(path: &Path, options: &str) {
 }
 
 /// One file behind the other: the same format goes on, another is refused (the command would resample it to the first).
+/// Every packet is given back: a worker hears thousands of files. Run in a process of its own, as nextest does.
+#[test]
+fn nothing_is_kept_of_a_file_that_was_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("noise.m4a");
+    // 40 KB of packets.
+    make(&path, "-c:a aac -b:a 256k");
+    let heard = |times: usize| {
+        for _ in 0..times {
+            assert!(!sound(&path).unwrap().samples.is_empty());
+        }
+        resident_kib()
+    };
+    let before = heard(20);
+    let growth = heard(200) - before;
+    eprintln!("200 times: {growth} KiB more");
+    assert!(growth < 2048, "{growth} KiB more after 200 times");
+}
+
+fn resident_kib() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
 #[test]
 fn chained_streams_go_on_or_are_refused() {
     let folder = tempfile::tempdir().unwrap();
