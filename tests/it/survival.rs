@@ -53,6 +53,7 @@ fn r01_killed_at_random_instants_ends_in_the_same_bytes() {
 /// Shards replace each other in three steps where a file system cannot exchange two names; no row gets lost then either.
 #[test]
 fn rows_of_replaced_shards_are_kept_where_names_cannot_be_exchanged() {
+    const RENAME_EXCHANGE: i64 = 2;
     let lab = Lab::new();
     let stages = ["log-mel", "encode-clip"];
     let run = |knobs: &[&str]| {
@@ -72,7 +73,6 @@ fn rows_of_replaced_shards_are_kept_where_names_cannot_be_exchanged() {
     assert_eq!(lab.shards(), before);
     lab.pipeline(&["verify", "--read-data"]).ended(0);
     // It is the other way that ran: names were given and taken, and never exchanged.
-    const RENAME_EXCHANGE: i64 = 2;
     let renames = read_trace(&lab.path("trace")).into_iter().filter(|call| call.kind == "rename");
     let flags: Vec<i64> = renames.map(|call| call.offset).collect();
     assert!(!flags.is_empty() && flags.iter().all(|flags| flags & RENAME_EXCHANGE == 0), "{flags:?}");

@@ -406,11 +406,11 @@ pub(crate) fn peak(instructions: Instructions, elements: Elements, threads: usiz
 
 /// The same of the innermost loop of the products, with all that it reads in the first-level cache.
 pub(crate) fn fed(instructions: Instructions, elements: Elements, threads: usize) -> Rate {
-    assert!(instructions.available(), "{instructions} on this processor");
     type Feed = unsafe fn(usize, usize, usize);
     fn tile<K: product::Kernel>(feed: Feed) -> ((usize, usize), Feed) {
         ((K::TILE_ROWS, 2 * <K::S as simd::Simd>::LANES), feed)
     }
+    assert!(instructions.available(), "{instructions} on this processor");
     let (tile, feed) = match (instructions, elements) {
         (Instructions::Portable, Elements::F32) => tile::<F32<Portable<8>>>(product::feed::<F32<Portable<8>>>),
         (Instructions::Portable, Elements::Bf16) => tile::<Bf16<Portable<8>>>(product::feed::<Bf16<Portable<8>>>),
