@@ -149,6 +149,10 @@ fn resident_kib() -> i64 {
 /// Every packet is given back: a worker hears thousands of files.
 #[test]
 fn nothing_is_kept_of_a_file_that_was_heard() {
+    if !Path::new("/proc/self/status").exists() {
+        eprintln!("skipped: nothing_is_kept_of_a_file_that_was_heard: no /proc");
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("noise.m4a");
     // 40 KB of packets.
