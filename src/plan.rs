@@ -144,8 +144,9 @@ fn known_contents(items: &[Item], source: Source, digests: &Digests, depth: Dept
     let there: Vec<&Path> = paths.iter().copied().flatten().collect();
     let mut known = digests.all_known(&there, depth == Depth::Glance).into_iter();
     // A file that cannot be looked at has no content; the worker finds out why and records it.
-    let of = |path: Option<&Path>| {
-        path.and_then(|_| known.next()).map_or(Some(NO_CONTENT), |known| known.unwrap_or(Some(NO_CONTENT)))
+    let of = |path: Option<&Path>| match path {
+        Some(_) => known.next().expect("one for each file").unwrap_or(Some(NO_CONTENT)),
+        None => Some(NO_CONTENT),
     };
     paths.into_iter().map(of).collect()
 }

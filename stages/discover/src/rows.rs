@@ -53,17 +53,17 @@ pub(crate) fn items(
     // The first row whose id another has already.
     let twice = {
         let mut first_line: HashMap<&str, u64> = HashMap::with_capacity(rows.len());
-        rows.iter().find_map(|row| first_line.insert(&row.id, row.line).map(|first| (row.line, first)))
+        rows.iter().enumerate().find_map(|(at, row)| first_line.insert(&row.id, row.line).map(|first| (at, first)))
     };
     let mut items: Vec<Item> = Vec::with_capacity(rows.len());
-    for row in rows {
+    for (at, row) in rows.into_iter().enumerate() {
         if let Err(problem) = check_id(&row.id) {
             return fail(row.line, problem);
         }
-        if let Some((line, first)) = twice
-            && line == row.line
+        if let Some((second, first)) = twice
+            && second == at
         {
-            return fail(line, Problem::DuplicateId { id: row.id, first });
+            return fail(row.line, Problem::DuplicateId { id: row.id, first });
         }
         if needs_media && row.video.is_empty() && row.audio.is_empty() {
             return fail(row.line, Problem::NoMedia(row.id));

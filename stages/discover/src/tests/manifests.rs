@@ -133,6 +133,12 @@ fn errors_of_a_manifest_name_its_line() {
         ),
         (format!("{head}classes = ['a', 'a']\n{item}"), "m.toml:3: the class `a` is listed twice"),
         (
+            format!(
+                "{head}item = [{{ id = 'b', video = 'b' }}, {{ id = 'a', video = 'a' }}, {{ id = 'a', video = 'a' }}]\n"
+            ),
+            "m.toml:3: the id `a` is already that of line 3",
+        ),
+        (
             format!("{head}classes = ['bus']\n{item}label = 'buss'\n"),
             "m.toml:4: the label `buss` is not among the classes of the manifest (did you mean `bus`?)",
         ),

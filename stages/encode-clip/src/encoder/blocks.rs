@@ -28,14 +28,15 @@ pub(super) enum Pictures<'a> {
 
 /// The network on a device.
 pub(super) struct Blocks {
-    copies: Vec<Mutex<Copy>>,
+    copies: Vec<Mutex<Replica>>,
     side: usize,
     patch: usize,
     dimension: usize,
     block: AtomicUsize,
 }
 
-struct Copy {
+/// The network once, with its own queue of work.
+struct Replica {
     tower: ImageTower,
     device: Device,
     dtype: DType,
@@ -57,7 +58,7 @@ impl Blocks {
         let mut copies = Vec::new();
         let mut unexpected = Vec::new();
         while copies.len() < COPIES {
-            match Copy::load(checkpoint, normalize, dtype, open()?) {
+            match Replica::load(checkpoint, normalize, dtype, open()?) {
                 Ok((copy, left)) => {
                     copies.push(Mutex::new(copy));
                     unexpected = left;
@@ -82,7 +83,7 @@ impl Blocks {
         // Each copy's own thread waits for it: what one sends travels while another computes.
         let parts = embeddings.chunks_mut(size * self.dimension).enumerate().collect::<Vec<_>>();
         let parts = Mutex::new(parts.into_iter());
-        let work = |copy: &Mutex<Copy>| -> Result<(), Error> {
+        let work = |copy: &Mutex<Replica>| -> Result<(), Error> {
             loop {
                 let Some((i, out)) = parts.lock().expect("no holder panics").next() else { return Ok(()) };
                 let first = i * size;
@@ -110,7 +111,7 @@ impl Blocks {
     /// The embeddings of `count` pictures from `first` on, in a pass of `block`, the rest of it black.
     fn block(
         &self,
-        copy: &Copy,
+        copy: &Replica,
         pictures: Pictures,
         first: usize,
         count: usize,
@@ -136,17 +137,17 @@ impl Blocks {
     }
 }
 
-impl Copy {
+impl Replica {
     fn load(
         checkpoint: &Checkpoint,
         normalize: &Normalize,
         dtype: DType,
         device: Device,
-    ) -> Result<(Copy, Vec<String>), Error> {
+    ) -> Result<(Replica, Vec<String>), Error> {
         let (tower, unexpected) = ImageTower::load(checkpoint, &device, dtype)?;
         let table = Tensor::from_slice(normalize.table().as_flattened(), 3 * 256, &device)?.to_dtype(dtype)?;
         let channels = Tensor::from_slice(&[0_u32, 256, 512], 3, &device)?;
-        Ok((Copy { tower, device, dtype, table, channels }, unexpected))
+        Ok((Replica { tower, device, dtype, table, channels }, unexpected))
     }
 
     /// `[B, S, S, 3]` bytes as `[B, 3, S, S]` values.

@@ -120,7 +120,6 @@ fn make(path: &Path, options: &str) {
     assert!(made.success(), "the command does not write {}", path.display());
 }
 
-/// One file behind the other: the same format goes on, another is refused (the command would resample it to the first).
 const HEARD: &str = "MEDIA_TEST_HEARD";
 
 /// Not a test by itself: run by [`nothing_is_kept_of_a_file_that_was_heard`] in a process of its own.
@@ -166,6 +165,7 @@ fn nothing_is_kept_of_a_file_that_was_heard() {
     assert!(child.status.success() && said.contains("KiB more after 200 times"), "{said}");
 }
 
+/// One file behind the other: the same format goes on, another is refused (the command would resample it to the first).
 #[test]
 fn chained_streams_go_on_or_are_refused() {
     let folder = tempfile::tempdir().unwrap();
