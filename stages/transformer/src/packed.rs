@@ -2,7 +2,7 @@
 
 use crate::Elements;
 use crate::instructions::Instructions;
-use crate::kernel::{self, Layout, Panels, aligned::Aligned};
+use crate::kernel::{self, Halves, Layout, Panels, aligned::Aligned, strassen};
 
 /// A linear layer. The weights are padded with zeros to whole panels and whole words.
 pub(crate) struct Packed {
@@ -13,6 +13,8 @@ pub(crate) struct Packed {
     depth: usize,
     columns: usize,
     layout: Layout,
+    /// For pairs of rows: the words are those of [`strassen::pack`].
+    halves: Option<Halves>,
 }
 
 impl Packed {
@@ -51,12 +53,30 @@ impl Packed {
         for (to, from) in wide.iter_mut().zip(bias) {
             *to = from * scale;
         }
-        Packed { words, bias: wide, depth, columns, layout }
+        Packed { words, bias: wide, depth, columns, layout, halves: None }
+    }
+
+    /// For rows that come in pairs, which may depend on each other within the precision of f32: packed for fewer products, if the weights are f32 and their shape
+    /// is a multiple of what that takes.
+    pub(crate) fn for_pairs(self) -> Packed {
+        let f32 = self.layout.steps == 1;
+        match Halves::of(self.depth, self.columns, self.layout.width).filter(|_| f32) {
+            Some(halves) => {
+                let words = strassen::pack(&self.words, self.layout.width, halves);
+                Packed { words, halves: Some(halves), ..self }
+            }
+            None => self,
+        }
     }
 
     /// As the kernels take it.
     pub(crate) fn panels(&self) -> Panels<'_> {
-        Panels::of(&self.words, &self.bias, self.depth, self.columns, self.layout)
+        match self.halves {
+            Some(halves) => {
+                Panels::in_halves(&self.words, &self.bias, self.depth, self.columns, self.layout.width, halves)
+            }
+            None => Panels::of(&self.words, &self.bias, self.depth, self.columns, self.layout),
+        }
     }
 
     /// Width of the output.

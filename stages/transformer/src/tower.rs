@@ -39,6 +39,11 @@ impl Shape {
         self.grid() * self.grid()
     }
 
+    /// Tokens of a picture: the class token and one for each patch.
+    fn tokens(&self) -> usize {
+        self.patches() + 1
+    }
+
     fn patch_len(&self) -> usize {
         3 * self.patch * self.patch
     }
@@ -194,18 +199,21 @@ impl Tower {
         };
         // The factor 1/√d is part of the queries.
         let scale = 1.0 / ((width / heads) as f32).sqrt();
-        let layers = weights.blocks.into_iter().map(|block| {
+        let last = weights.blocks.len() - 1;
+        let layers = weights.blocks.into_iter().enumerate().map(|(i, block)| {
+            // In the last block only the class token goes through these.
+            let own = |packed: Packed| if i == last { packed } else { packed.for_pairs() };
             let Block { norm1, queries, mut keys, mut values, output, norm2, fc1, fc2 } = block;
             keys.weight.append(&mut values.weight);
             keys.bias.append(&mut values.bias);
             Layer {
                 norm1: norm(norm1),
-                queries: pack(queries, width, width, scale),
-                keys_values: pack(keys, 2 * width, width, 1.0),
-                output: pack(output, width, width, 1.0),
+                queries: own(pack(queries, width, width, scale)),
+                keys_values: pack(keys, 2 * width, width, 1.0).for_pairs(),
+                output: own(pack(output, width, width, 1.0)),
                 norm2: norm(norm2),
-                fc1: pack(fc1, middle, width, 1.0),
-                fc2: pack(fc2, width, middle, 1.0),
+                fc1: own(pack(fc1, middle, width, 1.0)),
+                fc2: own(pack(fc2, width, middle, 1.0)),
             }
         });
         let mut positions = weights.positions;
@@ -243,11 +251,17 @@ impl Tower {
         self.elements
     }
 
+    /// Rows of a picture in the matrices of tokens. In f32 whole pairs (see [`Packed::for_pairs`]), so that no picture shares one with another: what pads them
+    /// takes part in the products and is zero at first.
+    fn rows(&self) -> usize {
+        self.shape.tokens().next_multiple_of(if self.elements == Elements::F32 { 2 } else { 1 })
+    }
+
     /// Floating-point operations that a picture takes: two per multiply-add of the products and the attention that are computed (in the last block for the class
-    /// token only).
+    /// token only), counted as if taking rows in pairs saved none.
     pub fn flops_per_picture(&self) -> u64 {
         let (patches, tokens, width) =
-            (self.shape.patches() as u64, self.shape.patches() as u64 + 1, self.shape.width as u64);
+            (self.shape.patches() as u64, self.shape.tokens() as u64, self.shape.width as u64);
         let blocks = self.layers.iter().enumerate().map(|(i, layer)| {
             let rows = if i + 1 == self.layers.len() { 1 } else { tokens };
             let own = [&layer.queries, &layer.output, &layer.fc1, &layer.fc2].map(Packed::flops).iter().sum::<u64>();
@@ -293,15 +307,12 @@ impl Tower {
     fn encode_in_turn(&self, pixels: Pixels, embeddings: &mut [f32], threads: Threads) {
         let len = 3 * self.shape.image * self.shape.image;
         let n = pixels.len() / len;
-        let most = (ROWS / (self.shape.patches() + 1)).max(1);
+        let most = (ROWS / self.rows()).max(1);
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         for (i, embeddings) in embeddings.chunks_mut(most * self.shape.projection).enumerate() {
             let (first, count) = (i * most, most.min(n - i * most));
             let part = pixels.part(first * len, count * len);
-            if buffers
-                .as_ref()
-                .is_none_or(|b| b.tokens.len() < count * (self.shape.patches() + 1) * stride(self.shape.width))
-            {
+            if buffers.as_ref().is_none_or(|b| b.tokens.len() < count * self.rows() * stride(self.shape.width)) {
                 buffers = Some(self.new_buffers(count));
             }
             self.pass(part, count, buffers.as_mut().expect("made just above"), embeddings, threads);
@@ -313,7 +324,7 @@ impl Tower {
 
     fn new_buffers(&self, pictures: usize) -> Buffers {
         let Shape { width, middle, .. } = self.shape;
-        let rows = pictures * (self.shape.patches() + 1);
+        let rows = pictures * self.rows();
         let matrix = |columns| Aligned::zeros(rows * stride(columns));
         Buffers {
             patches: matrix(self.shape.patch_len()),
@@ -329,13 +340,12 @@ impl Tower {
         let machine = Machine { instructions: self.instructions, elements: self.elements, threads };
         let round = self.elements == Elements::Bf16;
         let Shape { width, heads, middle, .. } = self.shape;
-        let tokens = self.shape.patches() + 1;
-        let rows = n * tokens;
+        let rows = n * self.rows();
         self.embed(pixels, n, buffers, machine);
         let Buffers { tokens: x, normed, queries, keys_values, middle: hidden, .. } = buffers;
         for (i, layer) in self.layers.iter().enumerate() {
             // Only the class token leaves the last block.
-            let every = if i + 1 == self.layers.len() { tokens } else { 1 };
+            let every = if i + 1 == self.layers.len() { self.rows() } else { 1 };
             let kept = rows / every;
             let wide = stride(width);
             machine.normalise(
@@ -355,6 +365,7 @@ impl Tower {
                 MatrixMut::of(queries, kept, width, wide),
                 Matrix::of(keys_values, rows, 2 * width, stride(2 * width)),
                 n,
+                self.shape.tokens(),
                 heads,
                 round,
             );
@@ -374,7 +385,7 @@ impl Tower {
         }
         let wide = stride(width);
         machine.normalise(
-            Matrix::of(x, n, width, wide * tokens),
+            Matrix::of(x, n, width, wide * self.rows()),
             &self.norm(&self.post_norm),
             MatrixMut::of(normed, n, width, wide),
             round,
@@ -400,19 +411,23 @@ impl Tower {
             Finish::Store,
             false,
         );
-        let mut embedded = buffers.queries.chunks_exact(wide);
-        let positions = self.positions.chunks_exact(width).enumerate().cycle();
-        for (token, (i, position)) in buffers.tokens.chunks_exact_mut(wide).take(n * (patches + 1)).zip(positions) {
-            if i == 0 {
-                token[..width].copy_from_slice(position);
-            } else {
-                let embedded = embedded.next().expect("one for each patch");
-                for ((token, position), embedded) in token.iter_mut().zip(position).zip(embedded) {
-                    *token = embedded + position;
+        let tokens = buffers.tokens.chunks_exact_mut(self.rows() * wide).take(n);
+        for (tokens, embedded) in tokens.zip(buffers.queries.chunks_exact(patches * wide)) {
+            let mut rows = tokens.chunks_exact_mut(wide);
+            let mut embedded = embedded.chunks_exact(wide);
+            for (i, (position, token)) in self.positions.chunks_exact(width).zip(rows.by_ref()).enumerate() {
+                if i == 0 {
+                    token[..width].copy_from_slice(position);
+                } else {
+                    let embedded = embedded.next().expect("one for each patch");
+                    for ((token, position), embedded) in token.iter_mut().zip(position).zip(embedded) {
+                        *token = embedded + position;
+                    }
                 }
             }
+            rows.for_each(|padding| padding.fill(0.0));
         }
-        let rows = n * (patches + 1);
+        let rows = n * self.rows();
         // Not in place, so that the two matrices can be borrowed; then they change names.
         machine.normalise(
             Matrix::of(&buffers.tokens, rows, width, wide),

@@ -75,6 +75,7 @@ pub(crate) unsafe fn head<S: Simd>(h: &Head, scratch: &mut Scratch) {
             words_deep: depth,
             columns,
             width,
+            halves: None,
             lifetime: std::marker::PhantomData,
         };
         let (keys, values) = (panels(keys, d, tokens), panels(values, tokens, d));

@@ -6,6 +6,7 @@
 //!
 //! A value is summed up in the order of its depth, stretch by stretch, whatever tile its row falls into: rows do not see each other.
 
+pub(crate) mod strassen;
 pub(crate) mod tiles;
 pub(crate) mod vectors;
 
@@ -48,20 +49,25 @@ pub(crate) trait Kernel: Copy + 'static {
         count
     }
 
+    /// Words of the weights that lie between those at work and those that are asked for.
+    const AHEAD: usize;
+
+    /// Requests for lines of weights that [`Kernel::sum`] makes.
+    fn requests(count: usize, words: usize) -> usize;
+
     /// Readies the processor for [`Kernel::sum`], until [`Kernel::end`].
     #[inline(always)]
     unsafe fn begin() {}
 
-    /// The products of rows with a panel, `[sums][width]`.
-    unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, sums: *mut f32);
+    /// The products of rows with a panel, `[sums][width]`: added to what is there (`onto`), or put there.
+    unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, onto: bool, ahead: &mut Ahead, sums: *mut f32);
 
     /// See [`Kernel::begin`].
     #[inline(always)]
     unsafe fn end() {}
 }
 
-/// Weights of the next stretch, of the same panel or the next one, which follow the present ones in memory: they are asked for while these are at work, a
-/// line at a time. Asked for at once they take every place that a core has for lines on their way, and the rows, which come from the second-level
+/// Weights that are needed after the present ones, which they follow in memory: they are asked for while these are at work, a line at a time. Asked for at once they take every place that a core has for lines on their way, and the rows, which come from the second-level
 /// cache, wait for memory: on an Intel Xeon a third of the time.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead {
@@ -71,6 +77,12 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
+    /// What lies `distance` words behind `weights`; while `words` words of these are at work, there are so many `requests`.
+    #[inline(always)]
+    fn new(weights: *const u32, distance: usize, words: usize, requests: usize) -> Ahead {
+        Ahead { weights: weights.wrapping_add(distance), stride: words.div_ceil(requests.max(1)) }
+    }
+
     /// Asks for a line.
     #[inline(always)]
     unsafe fn ask<S: Simd>(&mut self) {
@@ -107,6 +119,7 @@ pub(crate) struct Product<'a> {
 pub(crate) struct Scratch {
     rows: Aligned<f32>,
     sums: Aligned<f32>,
+    row_sums: Aligned<f32>,
 }
 
 /// The part of a product in `rows` and `panels`.
@@ -126,7 +139,9 @@ pub(crate) unsafe fn product<K: Kernel>(p: &Product, rows: Range<usize>, panels:
             let rows = Rows { start: p.a.row(start), stride: p.a.stride, count, depth, words };
             K::lay_out(&rows, laid_out);
             for panel in panels.clone() {
-                K::sum(&rows, laid_out, p.weights.words.add(panel * words * width), sums);
+                let panel_words = p.weights.words.add(panel * words * width);
+                let mut ahead = Ahead::new(panel_words, K::AHEAD * width, words * width, K::requests(count, words));
+                K::sum(&rows, laid_out, panel_words, false, &mut ahead, sums);
                 finish::<K::S>(p, start, count, panel, sums);
             }
         }
@@ -151,7 +166,9 @@ pub(crate) unsafe fn feed<K: Kernel>(depth: usize, words: usize, calls: usize) {
         K::begin();
         K::lay_out(&rows, laid_out.as_mut_ptr());
         for _ in 0..calls {
-            K::sum(&rows, laid_out.as_ptr(), std::hint::black_box(panel.as_ptr()), sums.as_mut_ptr());
+            let panel = std::hint::black_box(panel.as_ptr());
+            let mut ahead = Ahead::new(panel, 0, words * width, K::requests(count, words));
+            K::sum(&rows, laid_out.as_ptr(), panel, false, &mut ahead, sums.as_mut_ptr());
         }
         K::end();
     }

@@ -1,5 +1,8 @@
 //! Every kernel against its definition in f64, on each set of instructions that this processor has, and the code of the wide ones on emulated vectors where it has not.
 
+use super::product::vectors::{Bf16, Bf16Dot, F32};
+use super::product::{self, Product, strassen, tiles, tiles::Tiled};
+use super::simd::Portable;
 use super::*;
 use crate::instructions::Instructions;
 use crate::packed::Packed;
@@ -123,10 +126,15 @@ impl Case {
     }
 
     fn check(&self, found: &[f32], finish: Finish, elements: Elements, round: bool, who: &str) {
+        self.check_within(1.0, found, finish, elements, round, who);
+    }
+
+    /// `times` the bound.
+    fn check_within(&self, times: f64, found: &[f32], finish: Finish, elements: Elements, round: bool, who: &str) {
         let (_, _, columns) = self.shape;
         let found = found.chunks(columns + 1).flat_map(|row| &row[..columns]);
         for (i, (found, (wanted, bound))) in found.zip(self.wanted(finish, elements)).enumerate() {
-            let bound = bound + if round { wanted.abs() / 250.0 } else { 0.0 };
+            let bound = times * bound + if round { wanted.abs() / 250.0 } else { 0.0 };
             let error = (f64::from(*found) - wanted).abs();
             assert!(error <= bound, "{who} {:?} {finish:?} value {i}: {found} for {wanted}", self.shape);
             assert!(!round || bf16(*found).to_bits() == found.to_bits(), "{who}: {found} is no bf16");
@@ -169,6 +177,83 @@ fn products_equal_the_definition() {
     }
 }
 
+/// Rows, depth, columns that can be taken in pairs and halves: one chunk of depth and several, one pair of panels and several, one group of rows and several.
+const PAIRED: [(usize, usize, usize); 7] =
+    [(2, 32, 64), (4, 64, 128), (28, 96, 64), (50, 768, 192), (86, 1024, 64), (100, 1536, 128), (170, 2304, 64)];
+
+/// A pair of rows by seven products is off by more than by eight: its sums are of values of two rows and two columns.
+const PAIRED_ERROR: f64 = 3.0;
+
+#[test]
+fn products_of_pairs_equal_the_definition() {
+    for shape in PAIRED {
+        let case = Case::new(shape, Elements::F32);
+        let (rows, depth, columns) = shape;
+        each_set("products_of_pairs_equal_the_definition", |instructions| {
+            let packed = Packed::new(&case.weight, &case.bias, columns, 1.0, instructions, Elements::F32).for_pairs();
+            assert!(packed.panels().halves.is_some(), "{shape:?} can be cut");
+            for (finish, round) in FINISHES.into_iter().flat_map(|f| [(f, false), (f, true)]) {
+                let run = |threads, first: usize, count: usize| {
+                    let mut out = case.before[first * (columns + 1)..].to_vec();
+                    Machine { instructions, elements: Elements::F32, threads }.multiply(
+                        Matrix::of(&case.a[first * (depth + 3)..], count, depth, depth + 3),
+                        packed.panels(),
+                        MatrixMut::of(&mut out, count, columns, columns + 1),
+                        finish,
+                        round,
+                    );
+                    out
+                };
+                let (one, all) = (run(Threads::One, 0, rows), run(Threads::All, 0, rows));
+                case.check_within(PAIRED_ERROR, &one, finish, Elements::F32, round, &instructions.to_string());
+                assert_eq!(one, all, "{instructions} {shape:?} {finish:?}: bytes do not depend on threads");
+                let last = run(Threads::One, rows - 2, 2);
+                let same = one[(rows - 2) * (columns + 1)..].iter().zip(&last).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{instructions} {shape:?} {finish:?}: a pair does not depend on the others");
+            }
+        });
+    }
+}
+
+/// Values of very different size, as real networks have them in few of their columns: the error is bounded by the largest of the pair.
+#[test]
+fn products_of_pairs_bear_large_values() {
+    let (rows, depth, columns) = (50, 768, 128);
+    let mut case = Case::new((rows, depth, columns), Elements::F32);
+    let large = |x: &mut f32| *x *= 300.0;
+    case.a.chunks_mut(depth + 3).for_each(|row| [5, 400].into_iter().for_each(|k| large(&mut row[k])));
+    case.a.chunks_mut(depth + 3).step_by(7).for_each(|row| row.iter_mut().for_each(large));
+    let finish = Finish::Store;
+    let wanted = case.wanted(finish, Elements::F32);
+    let largest = wanted.iter().fold(0.0_f64, |most, (value, _)| most.max(value.abs()));
+    each_set("products_of_pairs_bear_large_values", |instructions| {
+        let run = |packed: Packed| {
+            let mut out = vec![0.0; rows * columns];
+            let machine = Machine { instructions, elements: Elements::F32, threads: Threads::One };
+            let to = MatrixMut::of(&mut out, rows, columns, columns);
+            machine.multiply(Matrix::of(&case.a, rows, depth, depth + 3), packed.panels(), to, finish, false);
+            let errors = out.iter().zip(&wanted).map(|(found, (wanted, _))| (f64::from(*found) - wanted).abs());
+            errors.fold(0.0_f64, f64::max) / largest
+        };
+        let packed = || Packed::new(&case.weight, &case.bias, columns, 1.0, instructions, Elements::F32);
+        let (eight, seven) = (run(packed()), run(packed().for_pairs()));
+        eprintln!(
+            "{instructions}: largest error {eight:.1e} of the largest value by eight products, {seven:.1e} by seven"
+        );
+        assert!(seven < 4.0 * eight, "{instructions}: {seven}");
+    });
+}
+
+/// What cannot be cut stays as it is, and bf16 does.
+#[test]
+fn weights_that_have_no_halves_are_for_single_rows() {
+    let instructions = Instructions::Portable;
+    for (depth, columns, elements) in [(40, 64, Elements::F32), (64, 48, Elements::F32), (64, 64, Elements::Bf16)] {
+        let packed = Packed::new(&values(1, depth * columns), &[], columns, 1.0, instructions, elements).for_pairs();
+        assert!(packed.panels().halves.is_none(), "{depth} {columns} {elements:?}");
+    }
+}
+
 /// Tiles by plain arithmetic.
 #[derive(Clone, Copy)]
 struct EmulatedTiles;
@@ -207,7 +292,7 @@ impl tiles::TileUnit for EmulatedTiles {
 #[test]
 fn wide_products_equal_the_definition_on_emulated_vectors() {
     type Wide = Portable<16>;
-    type Call = unsafe fn(&Product, Part, Part, &mut product::Scratch);
+    type Call = unsafe fn(&Product, std::ops::Range<usize>, std::ops::Range<usize>, &mut product::Scratch);
     let kernels: [(&str, Elements, usize, Call); 4] = [
         ("f32", Elements::F32, 1, product::product::<F32<Wide>>),
         ("bf16", Elements::Bf16, 1, product::product::<Bf16<Wide>>),
@@ -233,6 +318,31 @@ fn wide_products_equal_the_definition_on_emulated_vectors() {
                 unsafe { call(&p, 0..rows, 0..columns.div_ceil(32), &mut product::Scratch::default()) };
                 case.check(&out, finish, elements, false, name);
             }
+        }
+    }
+}
+
+#[test]
+fn wide_products_of_pairs_equal_the_definition_on_emulated_vectors() {
+    for shape in PAIRED {
+        let case = Case::new(shape, Elements::F32);
+        let (rows, depth, columns) = shape;
+        let layout = Layout { width: 32, steps: 1, words: 1 };
+        let packed = Packed::laid_out(&case.weight, &case.bias, columns, 1.0, layout).for_pairs();
+        let halves = Halves::of(depth, columns, 32).expect("they are cut for the widest panels");
+        for finish in FINISHES {
+            let mut out = case.before.clone();
+            let p = Product {
+                a: Matrix::of(&case.a, rows, depth, depth + 3),
+                weights: packed.panels(),
+                out: MatrixMut::of(&mut out, rows, columns, columns + 1),
+                finish,
+                round: false,
+            };
+            let scratch = &mut product::Scratch::default();
+            // SAFETY: the shapes fit, and arrays need no instructions.
+            unsafe { strassen::product::<F32<Portable<16>>>(&p, halves, 0..rows, 0..columns / 32, scratch) };
+            case.check_within(PAIRED_ERROR, &out, finish, Elements::F32, false, "f32 in pairs");
         }
     }
 }
@@ -309,6 +419,7 @@ fn attention_equals_the_definition() {
                     MatrixMut::of(&mut out, pictures * rows, width, width),
                     Matrix::of(&kv, pictures * tokens, 2 * width, 2 * width),
                     pictures,
+                    tokens,
                     heads,
                     false,
                 );
@@ -345,7 +456,7 @@ fn not_a_number_stays_one() {
             q[2 * 16 + 3] = bad;
             let kv = values(11, 4 * 32);
             let machine = Machine { instructions, elements: Elements::F32, threads: Threads::One };
-            machine.attend(MatrixMut::of(&mut q, 4, 16, 16), Matrix::of(&kv, 4, 32, 32), 1, 1, true);
+            machine.attend(MatrixMut::of(&mut q, 4, 16, 16), Matrix::of(&kv, 4, 32, 32), 1, 4, 1, true);
             let finite: Vec<bool> = q.chunks(16).map(|row| row.iter().all(|v| v.is_finite())).collect();
             assert_eq!(finite, [true, true, false, true], "{instructions} {bad}");
         }

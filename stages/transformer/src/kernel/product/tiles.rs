@@ -59,6 +59,11 @@ pub(crate) fn group(words: usize) -> usize {
 impl<U: TileUnit, S: DotBf16> Kernel for Tiled<U, S> {
     type S = S;
     const TILE_ROWS: usize = 2 * ROWS;
+    const AHEAD: usize = STRETCH;
+
+    fn requests(count: usize, words: usize) -> usize {
+        count.div_ceil(2 * ROWS) * ASKED * words.div_ceil(WORDS)
+    }
 
     fn group(words: usize) -> usize {
         group(words)
@@ -114,26 +119,23 @@ impl<U: TileUnit, S: DotBf16> Kernel for Tiled<U, S> {
     }
 
     #[inline(always)]
-    unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, sums: *mut f32) {
+    unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, onto: bool, ahead: &mut Ahead, sums: *mut f32) {
         let (words, count) = (rows.words, rows.count);
-        // Each request stands for so many words that all of a stretch together reach over the next.
-        let requests = count.div_ceil(2 * ROWS).max(1) * ASKED * STRETCH / WORDS;
-        let stride = (STRETCH * COLUMNS).div_ceil(requests);
         for from in (0..words).step_by(STRETCH) {
             let steps = STRETCH.min(words - from) / WORDS;
-            let mut ahead = Ahead { weights: panel.wrapping_add((from + STRETCH) * COLUMNS), stride };
+            let fresh = from == 0 && !onto;
             for first in (0..count).step_by(2 * ROWS) {
                 // SAFETY: the caller vouches for the rows, the panel and room for the sums; both are whole tiles.
                 unsafe {
                     let (weights, sums) = (panel.add(from * COLUMNS), sums.add(first * COLUMNS));
                     let rows = laid_out.add(first * words);
                     if first + ROWS < count {
-                        U::multiply::<2>(from == 0, steps, rows.add(2 * ROWS * from), weights, ahead, sums);
+                        U::multiply::<2>(fresh, steps, rows.add(2 * ROWS * from), weights, *ahead, sums);
                     } else {
-                        U::multiply::<1>(from == 0, steps, rows.add(ROWS * from), weights, ahead, sums);
+                        U::multiply::<1>(fresh, steps, rows.add(ROWS * from), weights, *ahead, sums);
                     }
                 }
-                ahead.weights = ahead.weights.wrapping_add(steps * ASKED * stride);
+                ahead.weights = ahead.weights.wrapping_add(steps * ASKED * ahead.stride);
             }
         }
     }

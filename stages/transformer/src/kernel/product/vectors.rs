@@ -217,6 +217,11 @@ impl<S: DotBf16> Vectors for Bf16Dot<S> {
 impl<K: Vectors> Kernel for K {
     type S = K::S;
     const TILE_ROWS: usize = K::ROWS;
+    const AHEAD: usize = STRETCH / K::STEPS;
+
+    fn requests(count: usize, words: usize) -> usize {
+        count.div_ceil(K::ROWS) * words
+    }
 
     fn group(_words: usize) -> usize {
         GROUP
@@ -231,8 +236,7 @@ impl<K: Vectors> Kernel for K {
         if !K::PACKS {
             return;
         }
-        let mut tiles = Tiles::<K>::new(rows.count);
-        while let Some((first, n)) = tiles.next() {
+        for (first, n) in tiles::<K>(rows.count) {
             // SAFETY: the caller vouches for the rows and for room for as many values as they take.
             unsafe {
                 let out = out.add(first * rows.words * K::PACKED);
@@ -242,16 +246,13 @@ impl<K: Vectors> Kernel for K {
     }
 
     #[inline(always)]
-    unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, sums: *mut f32) {
+    unsafe fn sum(rows: &Rows, laid_out: *const f32, panel: *const u32, onto: bool, ahead: &mut Ahead, sums: *mut f32) {
         let Rows { start, stride, count, words, .. } = *rows;
         let (width, stretch) = (2 * K::S::LANES, STRETCH / K::STEPS);
-        let tiles = count.div_ceil(K::ROWS).max(1);
         for from in (0..words).step_by(stretch) {
             let deep = stretch.min(words - from);
-            let mut ahead =
-                Ahead { weights: panel.wrapping_add((from + stretch) * width), stride: width.div_ceil(tiles) };
-            let mut tiles = Tiles::<K>::new(count);
-            while let Some((first, n)) = tiles.next() {
+            let fresh = from == 0 && !onto;
+            for (first, n) in tiles::<K>(count) {
                 // SAFETY: the caller vouches for the rows, the panel and room for the sums.
                 unsafe {
                     let weights = panel.add(from * width);
@@ -262,14 +263,20 @@ impl<K: Vectors> Kernel for K {
                     };
                     let sums = sums.add(first * width);
                     match n {
-                        14 if K::ROWS == 14 => tile::<K, 14>(from == 0, deep, a, row, weights, ahead, sums),
-                        12 if K::ROWS == 14 => tile::<K, 12>(from == 0, deep, a, row, weights, ahead, sums),
-                        10 if K::ROWS == 14 => tile::<K, 10>(from == 0, deep, a, row, weights, ahead, sums),
-                        8 if K::ROWS == 14 => tile::<K, 8>(from == 0, deep, a, row, weights, ahead, sums),
-                        6 => tile::<K, 6>(from == 0, deep, a, row, weights, ahead, sums),
-                        4 => tile::<K, 4>(from == 0, deep, a, row, weights, ahead, sums),
-                        2 => tile::<K, 2>(from == 0, deep, a, row, weights, ahead, sums),
-                        _ => tile::<K, 1>(from == 0, deep, a, row, weights, ahead, sums),
+                        14 if K::ROWS == 14 => tile::<K, 14>(fresh, deep, a, row, weights, *ahead, sums),
+                        13 if K::ROWS == 14 => tile::<K, 13>(fresh, deep, a, row, weights, *ahead, sums),
+                        12 if K::ROWS == 14 => tile::<K, 12>(fresh, deep, a, row, weights, *ahead, sums),
+                        11 if K::ROWS == 14 => tile::<K, 11>(fresh, deep, a, row, weights, *ahead, sums),
+                        10 if K::ROWS == 14 => tile::<K, 10>(fresh, deep, a, row, weights, *ahead, sums),
+                        9 if K::ROWS == 14 => tile::<K, 9>(fresh, deep, a, row, weights, *ahead, sums),
+                        8 if K::ROWS == 14 => tile::<K, 8>(fresh, deep, a, row, weights, *ahead, sums),
+                        7 if K::ROWS == 14 => tile::<K, 7>(fresh, deep, a, row, weights, *ahead, sums),
+                        6 => tile::<K, 6>(fresh, deep, a, row, weights, *ahead, sums),
+                        5 => tile::<K, 5>(fresh, deep, a, row, weights, *ahead, sums),
+                        4 => tile::<K, 4>(fresh, deep, a, row, weights, *ahead, sums),
+                        3 => tile::<K, 3>(fresh, deep, a, row, weights, *ahead, sums),
+                        2 => tile::<K, 2>(fresh, deep, a, row, weights, *ahead, sums),
+                        _ => tile::<K, 1>(fresh, deep, a, row, weights, *ahead, sums),
                     }
                 }
                 ahead.weights = ahead.weights.wrapping_add(deep * ahead.stride);
@@ -278,38 +285,16 @@ impl<K: Vectors> Kernel for K {
     }
 }
 
-/// Cuts rows into tiles: full ones, then the largest even number, then one.
-struct Tiles<K> {
-    at: usize,
-    count: usize,
-    kernel: std::marker::PhantomData<K>,
+/// Cuts `count` rows into tiles, full ones and the rest: the first row and the number of rows of each.
+#[inline(always)]
+fn tiles<K: Vectors>(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).step_by(K::ROWS).map(move |first| (first, K::ROWS.min(count - first)))
 }
 
-impl<K: Vectors> Tiles<K> {
-    #[inline(always)]
-    fn new(count: usize) -> Self {
-        Tiles { at: 0, count, kernel: std::marker::PhantomData }
-    }
-
-    /// First row and number of rows.
-    #[inline(always)]
-    fn next(&mut self) -> Option<(usize, usize)> {
-        let left = self.count - self.at;
-        let n = match left {
-            0 => return None,
-            n if n >= K::ROWS => K::ROWS,
-            1 => 1,
-            n => n & !1,
-        };
-        self.at += n;
-        Some((self.at - n, n))
-    }
-}
-
-/// Adds a stretch of depth to the sums `[R][width]` of a tile.
+/// Adds a stretch of depth to the sums `[R][width]` of a tile, or makes them of it (`fresh`).
 #[inline(always)]
 unsafe fn tile<K: Vectors, const R: usize>(
-    first: bool,
+    fresh: bool,
     words: usize,
     a: *const f32,
     row: usize,
@@ -321,7 +306,7 @@ unsafe fn tile<K: Vectors, const R: usize>(
     // SAFETY: as in `product`.
     unsafe {
         let mut acc = [[K::S::splat(0.0); 2]; R];
-        if !first {
+        if !fresh {
             for (r, acc) in acc.iter_mut().enumerate() {
                 *acc = [K::S::load(sums.add(2 * r * lanes)), K::S::load(sums.add((2 * r + 1) * lanes))];
             }
