@@ -134,7 +134,8 @@ impl<S: Simd> Vectors for F32<S> {
 
 impl<S: Simd> Vectors for Bf16<S> {
     type S = S;
-    const ROWS: usize = rows(S::LANES);
+    // The words widened and a zero to mask them take registers: one accumulator more, and the loop waits for it to come back from memory.
+    const ROWS: usize = if S::LANES == 16 { 12 } else { 5 };
     const STEPS: usize = 2;
     const PACKS: bool = S::LANES == 16;
 
@@ -263,20 +264,21 @@ impl<K: Vectors> Kernel for K {
                     };
                     let sums = sums.add(first * width);
                     match n {
-                        14 if K::ROWS == 14 => tile::<K, 14>(fresh, deep, a, row, weights, *ahead, sums),
-                        13 if K::ROWS == 14 => tile::<K, 13>(fresh, deep, a, row, weights, *ahead, sums),
-                        12 if K::ROWS == 14 => tile::<K, 12>(fresh, deep, a, row, weights, *ahead, sums),
-                        11 if K::ROWS == 14 => tile::<K, 11>(fresh, deep, a, row, weights, *ahead, sums),
-                        10 if K::ROWS == 14 => tile::<K, 10>(fresh, deep, a, row, weights, *ahead, sums),
-                        9 if K::ROWS == 14 => tile::<K, 9>(fresh, deep, a, row, weights, *ahead, sums),
-                        8 if K::ROWS == 14 => tile::<K, 8>(fresh, deep, a, row, weights, *ahead, sums),
-                        7 if K::ROWS == 14 => tile::<K, 7>(fresh, deep, a, row, weights, *ahead, sums),
-                        6 => tile::<K, 6>(fresh, deep, a, row, weights, *ahead, sums),
+                        14 if K::ROWS >= 14 => tile::<K, 14>(fresh, deep, a, row, weights, *ahead, sums),
+                        13 if K::ROWS >= 13 => tile::<K, 13>(fresh, deep, a, row, weights, *ahead, sums),
+                        12 if K::ROWS >= 12 => tile::<K, 12>(fresh, deep, a, row, weights, *ahead, sums),
+                        11 if K::ROWS >= 11 => tile::<K, 11>(fresh, deep, a, row, weights, *ahead, sums),
+                        10 if K::ROWS >= 10 => tile::<K, 10>(fresh, deep, a, row, weights, *ahead, sums),
+                        9 if K::ROWS >= 9 => tile::<K, 9>(fresh, deep, a, row, weights, *ahead, sums),
+                        8 if K::ROWS >= 8 => tile::<K, 8>(fresh, deep, a, row, weights, *ahead, sums),
+                        7 if K::ROWS >= 7 => tile::<K, 7>(fresh, deep, a, row, weights, *ahead, sums),
+                        6 if K::ROWS >= 6 => tile::<K, 6>(fresh, deep, a, row, weights, *ahead, sums),
                         5 => tile::<K, 5>(fresh, deep, a, row, weights, *ahead, sums),
                         4 => tile::<K, 4>(fresh, deep, a, row, weights, *ahead, sums),
                         3 => tile::<K, 3>(fresh, deep, a, row, weights, *ahead, sums),
                         2 => tile::<K, 2>(fresh, deep, a, row, weights, *ahead, sums),
-                        _ => tile::<K, 1>(fresh, deep, a, row, weights, *ahead, sums),
+                        1 => tile::<K, 1>(fresh, deep, a, row, weights, *ahead, sums),
+                        _ => unreachable!("a tile of at most {} rows", K::ROWS),
                     }
                 }
                 ahead.weights = ahead.weights.wrapping_add(deep * ahead.stride);
