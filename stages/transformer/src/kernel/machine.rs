@@ -58,7 +58,7 @@ impl Machine {
         }
     }
 
-    /// `out = finish(a · weights + bias)`. By weights in [`Halves`], rows are taken in pairs, the first and the second and so on, whose values depend on each other
+    /// `out = finish(a · weights + bias)`. By weights for pairs ([`super::strassen`]), rows are taken in pairs, the first and the second and so on, whose values depend on each other
     /// within the precision of f32; else each row is for itself.
     pub(crate) fn multiply(self, a: Matrix, weights: Panels, out: MatrixMut, finish: Finish, round: bool) {
         self.check();

@@ -85,7 +85,7 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// Packed weights: `[panels][words of depth][width]`, or as [`strassen::pack`] lays them; and a bias as wide as the panels, or null.
+/// Packed weights: `[panels][words of depth][width]`, or as [`super::strassen::pack`] lays them; and a bias as wide as the panels, or null.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     pub(super) words: *const u32,
@@ -114,7 +114,7 @@ impl<'a> Panels<'a> {
         Panels { words: words.as_ptr(), bias, depth, words_deep, columns, width, halves: None, lifetime: PhantomData }
     }
 
-    /// The same for pairs of rows: `words` are from [`strassen::pack`].
+    /// The same for pairs of rows: `words` are from [`super::strassen::pack`].
     pub(crate) fn in_halves(
         words: &'a [u32],
         bias: &'a [f32],
