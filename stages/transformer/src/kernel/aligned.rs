@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 /// A cache line, which is also the longest vector.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([u32; 16]);
+pub(crate) struct Line([u32; 16]);
 
 /// What a buffer may hold: 32-bit values for which all bits zero is a value.
 pub(crate) trait Word: Copy {}

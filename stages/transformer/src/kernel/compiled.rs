@@ -1,6 +1,10 @@
 //! The kernels compiled for each set of instructions, and the choice among them. The caller makes sure that the processor has the instructions
 //! ([`Instructions::available`]) and vouches for what each kernel asks.
 
+#[cfg(target_arch = "x86_64")]
+use std::hint::black_box;
+#[cfg(target_arch = "x86_64")]
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::attention::{self, Head};
@@ -12,6 +16,7 @@ use super::simd::{Portable, Simd};
 use super::{Matrix, MatrixMut};
 #[cfg(target_arch = "x86_64")]
 use super::{
+    aligned::Line,
     amx::Amx,
     product::tiles::Tiled,
     x86::{Avx2, Avx512},
@@ -19,12 +24,18 @@ use super::{
 use crate::Elements;
 use crate::instructions::Instructions;
 
-/// Compiles `$generic::<$kernel>` for a set of instructions.
+/// Compiles `$generic` for a set of instructions.
+///
+/// A vector for which there is no register goes to the stack, where the compiler takes any multiple of 16 bytes for it: in one thread of two it then lies across two cache
+/// lines, and reading back what was just written there waits until it has reached the cache. (Seen on Zen 3: a kernel that keeps one vector of a step so was 2.3 times slower
+/// in such threads.) What must lie on a cache line itself makes the whole frame begin on one.
 macro_rules! compiled {
     ($features:literal: $($name:ident = $generic:path, ($($argument:ident: $type:ty),*);)*) => {$(
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = $features)]
         unsafe fn $name($($argument: $type),*) {
+            let line = MaybeUninit::<Line>::uninit();
+            black_box(line.as_ptr());
             unsafe { $generic($($argument),*) }
         }
     )*};
