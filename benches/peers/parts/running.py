@@ -45,7 +45,7 @@ def memory(setting, counts=(100, 2000)):
         work = setting.scratch("store-memory")
         shutil.rmtree(work, ignore_errors=True)
         found = run([setting.binaries / "pipeline", "run", "encode-clip", "log-mel", "--data", clips, "--work", work, "--set", f"encode-clip.model={setting.checkpoint}"],
-                    cwd=setting.work)
+                    cwd=setting.work, watch=True)
         shutil.rmtree(work, ignore_errors=True)
         shutil.rmtree(clips, ignore_errors=True)
         peaks.append(found["peak"] / 1e6)
